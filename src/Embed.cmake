@@ -1,0 +1,10 @@
+# embed_text(FILE OUT): OUT becomes a C string literal of FILE, one line a line.
+function(embed_text file out)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    file(READ ${file} text)
+    string(REPLACE "\\" "\\\\" text "${text}")
+    string(REPLACE "\"" "\\\"" text "${text}")
+    string(REGEX REPLACE "\n$" "" text "${text}")
+    string(REPLACE "\n" "\\n\"\n\"" text "${text}")
+    file(CONFIGURE OUTPUT ${out} CONTENT "\"${text}\\n\"\n" @ONLY)
+endfunction()

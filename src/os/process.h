@@ -1,0 +1,118 @@
+/*
+ * Processes as /proc shows them: found, kept open, looked at, signalled.
+ *
+ * Identity is pid and start time; the handle is a pidfd. A kept descriptor of
+ * /proc/PID/statm is bound to the process, not to the number: after its end a
+ * read fails with ESRCH even when the pid is in use again (proc(5)).
+ *
+ * parse_* functions are pure, take a buffer of any bytes, and never read past
+ * size.
+ */
+#ifndef TRIMTAB_OS_PROCESS_H
+#define TRIMTAB_OS_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    PROCESS_NAME_MAX = 64,  /* TASK_COMM_LEN is 16; kernel threads may have longer ones in stat */
+    PROCESS_LIST_MAX = 8192 /* processes one discovery can hold */
+};
+
+struct process_stat {
+    pid_t pid;
+    pid_t parent;
+    char state;           /* R S D T t Z X ... */
+    uint64_t start_ticks; /* since boot, in clock ticks */
+    char name[PROCESS_NAME_MAX];
+};
+
+struct process {
+    pid_t pid;
+    uint64_t start_ticks;
+    int statm_fd;
+    int pid_fd; /* pidfd */
+};
+
+/* All returning int: 0 or -errno, unless said otherwise. */
+
+/*
+ * Open a process and make sure that it is still the one meant: start_ticks is
+ * compared after the pidfd was opened (-ESRCH when it is another; 0: take
+ * whichever it is). On failure nothing stays open.
+ */
+int process_open(struct process *ret_process, pid_t pid, uint64_t start_ticks);
+void process_close(struct process *process);
+
+/* Resident set in bytes, by one pread. -ESRCH: it has ended (a zombie counts as ended). */
+int process_rss(const struct process *process, uint64_t *ret_bytes);
+
+int process_stat(pid_t pid, struct process_stat *ret_stat);
+
+/* Bit n - 1 of mask: signal n has a handler (SigCgt of /proc/PID/status). */
+int process_caught(pid_t pid, uint64_t *ret_mask);
+
+/*
+ * Send through the pidfd. must_handle: only after SigCgt was read and shows a
+ * handler, else -ENOTSUP. The process is first made sure of by its start time.
+ */
+int process_signal(const struct process *process, int number, bool must_handle);
+
+/* CONT if it is stopped (state T). */
+int process_wake(const struct process *process);
+
+/* Device and inode of the executable. -EACCES without ptrace rights over it (ptrace(2)). */
+struct process_executable {
+    uint64_t device;
+    uint64_t inode;
+};
+int process_executable(pid_t pid, struct process_executable *ret_executable);
+
+/*
+ * Command line with its NULs turned into blanks, cut to size. Returns its
+ * length or -errno; 0 for a zombie.
+ */
+int process_command_line(pid_t pid, char *ret_text, size_t size);
+
+/* Whether a mapped file's path holds text (one buffered pass over /proc/PID/maps). 1, 0 or -errno. */
+int process_maps_contain(pid_t pid, const char *text);
+
+/* ---- finding processes ---- */
+
+struct process_list {
+    uint32_t count;
+    bool cut; /* there were more than PROCESS_LIST_MAX */
+    struct {
+        pid_t pid;
+        pid_t parent;
+    } item[PROCESS_LIST_MAX];
+};
+
+enum process_depth { PROCESS_CHILDREN, PROCESS_DESCENDANTS };
+
+/*
+ * Children or all descendants of root, by /proc/PID/task/TID/children, or by
+ * one scan of /proc where the kernel has no such file (CONFIG_PROC_CHILDREN)
+ * or force_scan is set. Root itself is not in the list.
+ */
+int process_list(pid_t root, enum process_depth depth, bool force_scan, struct process_list *ret_list);
+
+/*
+ * A number that changes whenever a process or thread is made in our pid
+ * namespace (last field of /proc/loadavg), so that an unchanged one saves a
+ * discovery. fd: kept by the caller, -1 at first.
+ */
+int process_generation(int *fd, uint64_t *ret_generation);
+
+/* Milliseconds a process with this start time has lived, by CLOCK_BOOTTIME. */
+uint64_t process_age_ms(uint64_t start_ticks);
+
+/* ---- pure parsers, for the above and their tests ---- */
+int process_parse_stat(const char *text, size_t size, struct process_stat *ret_stat);
+int process_parse_statm(const char *text, size_t size, uint64_t *ret_pages);
+int process_parse_caught(const char *text, size_t size, uint64_t *ret_mask);
+int process_parse_generation(const char *text, size_t size, uint64_t *ret_generation);
+
+#endif
