@@ -10,10 +10,10 @@
  * A look is: fleet_look_begin, fleet_sample once for each known slot,
  * fleet_look_end until it yields FLEET_NONE, then fleet_next_look_ms.
  *
- * Rules it keeps (see the file of each): trim before recycle; `samples` in a
+ * Rules it keeps: trim before recycle; `samples` in a
  * row, an interval apart, before a recycle; at most `at_once` processes away
  * or on their way out; the next only after a replacement was seen; never a
- * KILL before `grace`.
+ * KILL before `grace`; the next look in time for all of it.
  */
 #ifndef TRIMTAB_POLICY_FLEET_H
 #define TRIMTAB_POLICY_FLEET_H
@@ -29,11 +29,16 @@ enum {
     FLEET_LOOK_MIN_MS = 100, /* looks are never closer */
     FLEET_HOLD_MS = 60000,   /* a replacement that takes longer is worth a warning */
     FLEET_KILL_REPEAT_MS = 5000,
+    FLEET_REFUSED_MS = 600000,        /* a process that cannot be recycled is not tried before */
+    FLEET_TICK_MS = 20,               /* start times are this coarse */
     FLEET_TRIM_RETRY_MS = 10000,      /* between two trims of a process */
     FLEET_TRIM_RETRY_MAX_MS = 3600000 /* a trim that brings nothing is tried ever later, up to this */
 };
 
 #define FLEET_NEVER UINT64_MAX
+
+/* Processes are taken to grow at least so fast when the time to the next look is chosen: bytes a second. */
+#define FLEET_RATE_MIN (UINT64_C(64) << 20)
 
 /* Exactly one of the two is above 0; both 0: off. */
 struct fleet_threshold {
@@ -124,9 +129,10 @@ struct fleet_process {
 
 struct fleet_awaited {
     int32_t old_pid;
+    bool worker; /* the worker itself was recycled */
     bool held;
     uint64_t since_ms; /* when the recycle began */
-    uint64_t gone_ms;
+    uint64_t gone_ms;  /* 0: still leaving */
 };
 
 struct fleet {
@@ -134,9 +140,13 @@ struct fleet {
     struct fleet_process process[FLEET_MAX];
     struct fleet_awaited awaited[FLEET_AWAIT_MAX];
     uint32_t awaited_count;
-    uint32_t leaving_count;
     uint32_t high_slot; /* all slots from here on are free */
     uint64_t limit_bytes;
+    uint64_t trim_line; /* this look's thresholds in bytes; 0: off */
+    uint64_t recycle_line;
+    uint64_t sum_bytes; /* over the processes that count, in this look */
+    uint64_t sum_rate;
+    uint64_t pace_ms; /* between two samples that count: look_ms, less when the limit is near in time */
     uint64_t now_ms;
     uint64_t next_look_ms;
     uint64_t next_recycle_ms;
@@ -166,8 +176,11 @@ void fleet_look_begin(struct fleet *fleet, uint64_t limit_bytes, uint64_t now_ms
 struct fleet_decision fleet_sample(struct fleet *fleet, uint16_t slot, uint64_t rss_bytes);
 struct fleet_decision fleet_look_end(struct fleet *fleet);
 
-/* The act that was asked for was not done: the process handles no such signal. */
-void fleet_refuse_trim(struct fleet *fleet, uint16_t slot);
+/*
+ * The act that was asked for was not done, because the process handles no such
+ * signal. Returns whether that is news of this process.
+ */
+bool fleet_refuse_trim(struct fleet *fleet, uint16_t slot);
 void fleet_refuse_recycle(struct fleet *fleet, uint16_t slot);
 
 /* When the next look is due. */

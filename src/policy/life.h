@@ -40,6 +40,7 @@ enum life_state {
 enum life_action {
     LIFE_NONE,
     LIFE_START,     /* start the worker */
+    LIFE_WAKE,      /* the worker was told to stop: CONT it if it is stopped */
     LIFE_STOP_REST, /* tell what is left to stop, and wake what is stopped */
     LIFE_KILL_REST, /* the grace is over: KILL what is left, the worker included */
     LIFE_LEAVE      /* exit with the worker's status */
@@ -67,13 +68,13 @@ void life_start_failed(struct life *life, uint64_t now_ms);
 /* The worker's end was asked for, so that a new one takes its place. */
 void life_recycle(struct life *life);
 
-/* A signal that means "stop" came. LIFE_LEAVE when there is no worker to wait for. */
+/* A signal that means "stop" came, and was passed on if there is a worker. */
 enum life_action life_stop(struct life *life, uint64_t now_ms);
 
 /* The worker ended; failed: with another status than 0. */
 enum life_action life_worker_gone(struct life *life, bool failed, uint64_t now_ms);
 
-/* No child of trimtab is left. */
+/* No child of trimtab is left, or none can be waited for. */
 enum life_action life_all_gone(struct life *life);
 
 /* Time passed. */
