@@ -1,0 +1,106 @@
+#include "check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/keys.h"
+#include "config/units.h"
+#include "trimtab/exit.h"
+
+static void print_origin(const struct setup *setup, const struct key *key, const struct config_origin *origin)
+{
+    switch (origin->source) {
+    case SOURCE_DEFAULT:
+        (void)printf("default");
+        break;
+    case SOURCE_FILE:
+        (void)printf("%s:%d", setup->load.file, origin->line);
+        break;
+    case SOURCE_ENVIRONMENT:
+        (void)printf("environment");
+        break;
+    case SOURCE_COMMAND_LINE:
+        (void)printf(strcmp(key->name, "rewrite") == 0 ? "command line" : "--set");
+        break;
+    }
+}
+
+static void print_keys(const struct setup *setup)
+{
+    const char *section = "";
+    for (int i = 0; i < keys_count; i++) {
+        char value[2 * CONFIG_TEXT_MAX];
+        if (strcmp(section, keys[i].section) != 0) {
+            section = keys[i].section;
+            (void)printf("%s[%s]\n", i > 0 ? "\n" : "", section);
+        }
+        keys_print(&keys[i], &setup->load.config, value, sizeof value);
+        (void)printf("%s = %-*s ; ", keys[i].name, (int)(30 - strlen(keys[i].name)), value);
+        print_origin(setup, &keys[i], &setup->load.origin[i]);
+        (void)printf("\n");
+    }
+}
+
+static void print_threshold(const char *name, const struct fleet_threshold *threshold, uint64_t limit_bytes)
+{
+    char text[32];
+    if (threshold->share_permyriad == 0)
+        return;
+    units_print_bytes(fleet_threshold_bytes(threshold, limit_bytes), text, sizeof text);
+    (void)printf("; %s: %s under this limit\n", name, text);
+}
+
+static void print_program(const struct setup *setup)
+{
+    if (setup->options.program == NULL || !setup->load.any)
+        return;
+    if (!setup->program_known)
+        (void)printf("; program: '%s': %s\n", setup->options.program[0],
+                     setup->program_error == -ENOEXEC ? "not an ELF file" : strerror(-setup->program_error));
+    else
+        (void)printf("; program: %s, %s, %d bit\n", setup->program.path, program_libc_name(setup->program.libc),
+                     setup->program.elf_class == 2 ? 64 : 32);
+    if (setup->library_problem != ALLOCATOR_FINE)
+        (void)printf("; allocator: %s %s\n", allocator_problem_text(setup->library_problem), setup->library);
+    else if (setup->plan.library[0] != '\0')
+        (void)printf("; allocator: %s\n", setup->plan.library);
+    if (setup->environment.set[0] != '\0')
+        (void)printf("; environment set: %s\n", setup->environment.set);
+    if (setup->environment.kept[0] != '\0')
+        (void)printf("; environment kept: %s\n", setup->environment.kept);
+}
+
+static void print_machine(const struct setup *setup)
+{
+    char limit[32];
+    char capabilities[1024];
+    units_print_bytes(setup->limit_bytes, limit, sizeof limit);
+    (void)printf("; limit: %s, ", limit);
+    if (setup->load.config.watch.limit_bytes > 0)
+        (void)printf("set by [watch] limit\n");
+    else if (setup->cgroup.count > 0)
+        (void)printf("cgroup v%d, %s\n", setup->cgroup.version, setup->cgroup.path);
+    else
+        (void)printf("the machine's memory: no cgroup limit found\n");
+    print_threshold("trim at", &setup->fleet.trim_at, setup->limit_bytes);
+    print_threshold("recycle at", &setup->fleet.recycle_at, setup->limit_bytes);
+    print_program(setup);
+    privileges_print(setup->kept_capabilities, capabilities, sizeof capabilities);
+    (void)printf("; capabilities that trimtab keeps: %s\n", capabilities);
+    (void)printf("; memory is %s; the worker %s be started again\n", setup->watches ? "watched" : "not watched",
+                 setup->may_restart ? "may" : "will not");
+}
+
+int check_print(const struct setup *setup)
+{
+    (void)printf("; policy: %s\n", setup->load.file != NULL ? setup->load.file
+                                   : setup->load.any        ? "environment and command line"
+                                                            : "none, a plain init");
+    print_keys(setup);
+    (void)printf("\n; found on this machine\n");
+    print_machine(setup);
+    bool missing =
+        setup->options.program != NULL && setup->load.any && !setup->program_known && setup->program_error != -ENOEXEC;
+    return missing || fflush(stdout) != 0 ? TRIMTAB_EXIT_USAGE : 0;
+}

@@ -1,0 +1,38 @@
+/*
+ * What trimtab arranges for itself as a process.
+ * All functions: 0 or -errno.
+ */
+#ifndef TRIMTAB_OS_SELF_H
+#define TRIMTAB_OS_SELF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Orphans of our descendants come to us: nothing to do as PID 1, else PR_SET_CHILD_SUBREAPER (prctl(2)). */
+int self_adopt_orphans(void);
+
+/*
+ * Get this signal when the parent ends (prctl(2), PR_SET_PDEATHSIG), also when
+ * it ended while we asked; parent: getppid() as it was when we started.
+ */
+int self_die_with_parent(int number, int parent);
+
+/* Keep the pages that are touched in memory, so that a thrashing container does not stall PID 1. */
+int self_lock_memory(void);
+
+/*
+ * Ask the OOM killer to take others first: -1000 where we may. *ret_before is
+ * what the worker is to get back; *ret_changed: whether it was changed.
+ */
+int self_lower_oom_score(int *ret_before, bool *ret_changed);
+
+/* The working directory as a descriptor to go back to, or -errno. */
+int self_open_directory(void);
+
+/* Leave it for "/", so that no mount is held busy. */
+int self_leave_directory(void);
+
+/* A number that differs from start to start. */
+uint64_t self_seed(void);
+
+#endif

@@ -1,0 +1,246 @@
+#include "setup.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/units.h"
+#include "os/account.h"
+
+__attribute__((format(printf, 2, 3))) static int refuse(struct setup *setup, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(setup->error, sizeof setup->error, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+static int read_config(struct setup *setup, char **environment)
+{
+    const struct options *options = &setup->options;
+    struct config_load *load = &setup->load;
+
+    config_defaults(load);
+    if (config_read_policy(load, options->policy) < 0 || config_read_environment(load, environment) < 0)
+        return -1;
+    for (int i = 0; i < options->set_count; i++) {
+        if (config_set(load, options->set[i]) < 0)
+            return -1;
+    }
+    for (int i = 0; i < options->rewrite_count; i++) {
+        if (config_rewrite(load, options->rewrite[i]) < 0)
+            return -1;
+    }
+    return config_check(load);
+}
+
+int setup_read(struct setup *setup, char **environment)
+{
+    return read_config(setup, environment) < 0 ? refuse(setup, "%s", setup->load.error) : 0;
+}
+
+enum log_level setup_log_level(const struct setup *setup)
+{
+    if (setup->options.verbosity_given || !setup->load.any) {
+        int verbosity = setup->options.verbosity;
+        return verbosity < LOG_ERROR ? LOG_ERROR : verbosity > LOG_DEBUG ? LOG_DEBUG : (enum log_level)verbosity;
+    }
+    return (enum log_level)setup->load.config.log.level;
+}
+
+const char *setup_target_name(const struct setup *setup)
+{
+    static const char *const names[] = {
+        [TARGET_AUTO] = "auto", [TARGET_WORKER] = "worker", [TARGET_CHILDREN] = "children", [TARGET_TREE] = "tree"
+    };
+    return names[setup->target];
+}
+
+static struct fleet_threshold threshold_of(const struct config_amount *amount)
+{
+    return (struct fleet_threshold){ .bytes = amount->bytes, .share_permyriad = amount->share_permyriad };
+}
+
+static void translate_policy(struct setup *setup)
+{
+    static const enum life_restart restarts[] = { [CONFIG_RESTART_NEVER] = LIFE_RESTART_NEVER,
+                                                  [CONFIG_RESTART_RECYCLED] = LIFE_RESTART_RECYCLED,
+                                                  [CONFIG_RESTART_FAILED] = LIFE_RESTART_FAILED,
+                                                  [CONFIG_RESTART_ALWAYS] = LIFE_RESTART_ALWAYS };
+    static const enum fleet_method methods[] = { [CONFIG_METHOD_AUTO] = FLEET_METHOD_AUTO,
+                                                 [CONFIG_METHOD_SIGNAL] = FLEET_METHOD_SIGNAL,
+                                                 [CONFIG_METHOD_RESPAWN] = FLEET_METHOD_RESPAWN };
+    static const enum target_mode targets[] = { [CONFIG_TARGET_AUTO] = TARGET_AUTO,
+                                                [CONFIG_TARGET_WORKER] = TARGET_WORKER,
+                                                [CONFIG_TARGET_CHILDREN] = TARGET_CHILDREN,
+                                                [CONFIG_TARGET_TREE] = TARGET_TREE };
+    const struct config *config = &setup->load.config;
+
+    setup->target = targets[config->watch.target];
+    setup->life = (struct life_config){ .restart = restarts[config->worker.restart],
+                                        .restart_delay_ms = config->worker.restart_delay_ms,
+                                        .stop_grace_ms = config->worker.stop_grace_ms,
+                                        .wait_all = config->worker.wait_for == CONFIG_WAIT_ALL };
+    setup->fleet = (struct fleet_config){ .trim_at = threshold_of(&config->trim.at),
+                                          .recycle_at = threshold_of(&config->recycle.at),
+                                          .can_trim = config->trim.signal > 0,
+                                          .can_respawn = setup->life.restart != LIFE_RESTART_NEVER,
+                                          .dry_run = setup->options.dry_run,
+                                          .method = methods[config->recycle.method],
+                                          .samples = config->recycle.samples,
+                                          .at_once = config->recycle.at_once,
+                                          .jitter_permyriad = config->recycle.jitter_permyriad,
+                                          .min_yield_permyriad = config->trim.min_yield_permyriad,
+                                          .settle_ms = config->trim.settle_ms,
+                                          .grace_ms = config->recycle.grace_ms,
+                                          .interval_ms = config->recycle.interval_ms,
+                                          .min_age_ms = config->recycle.min_age_ms,
+                                          .look_ms = config->watch.interval_ms };
+    setup->watches = fleet_has_work(&setup->fleet);
+
+    struct fleet_threshold recycle_at = setup->fleet.recycle_at;
+    bool recycles_worker = (recycle_at.bytes > 0 || recycle_at.share_permyriad > 0) && !setup->options.dry_run &&
+                           (setup->target != TARGET_CHILDREN || setup->fleet.method == FLEET_METHOD_RESPAWN);
+    setup->may_restart = life_may_restart(&setup->life, recycles_worker);
+}
+
+static int find_limit(struct setup *setup)
+{
+    setup->limit_bytes = setup->load.config.watch.limit_bytes;
+    if (setup->limit_bytes > 0 || (!setup->watches && !setup->options.check))
+        return 0;
+    int r = cgroup_open(&setup->cgroup, "");
+    if (r == 0)
+        r = cgroup_limit(&setup->cgroup, &setup->limit_bytes);
+    return r < 0 ? refuse(setup, "cannot find the memory limit: %s; set [watch] limit", strerror(-r)) : 0;
+}
+
+/* Thresholds of different kinds can be compared only now that the limit is known. */
+static int compare_thresholds(struct setup *setup)
+{
+    uint64_t trim = fleet_threshold_bytes(&setup->fleet.trim_at, setup->limit_bytes);
+    uint64_t recycle = fleet_threshold_bytes(&setup->fleet.recycle_at, setup->limit_bytes);
+    char trim_text[32], recycle_text[32], limit_text[32];
+    units_print_bytes(trim, trim_text, sizeof trim_text);
+    units_print_bytes(recycle, recycle_text, sizeof recycle_text);
+    units_print_bytes(setup->limit_bytes, limit_text, sizeof limit_text);
+    if (trim > 0 && recycle > 0 && recycle <= trim)
+        return refuse(setup, "[recycle] at is %s, not above [trim] at, %s, under the limit of %s", recycle_text,
+                      trim_text, limit_text);
+    if (recycle > setup->limit_bytes && setup->watches)
+        return refuse(setup, "[recycle] at is %s, above the limit of %s: the kernel would act first", recycle_text,
+                      limit_text);
+    return 0;
+}
+
+static void add_number(struct allocator_plan *plan, const char *name, const struct config_optional *value)
+{
+    char text[24];
+    if (!value->set)
+        return;
+    (void)snprintf(text, sizeof text, "%lld", (long long)value->value);
+    allocator_plan_add(plan, name, text);
+}
+
+static void plan_allocator(struct setup *setup)
+{
+    const struct config_allocator *config = &setup->load.config.allocator;
+    struct allocator_plan *plan = &setup->plan;
+
+    plan->override = config->override;
+    if (config->arena_max.value > 0)
+        add_number(plan, "MALLOC_ARENA_MAX", &config->arena_max);
+    add_number(plan, "MALLOC_TRIM_THRESHOLD_", &config->trim_threshold);
+    add_number(plan, "MALLOC_MMAP_THRESHOLD_", &config->mmap_threshold);
+    add_number(plan, "MALLOC_TOP_PAD_", &config->top_pad);
+    if (config->malloc_conf[0] != '\0')
+        allocator_plan_add(plan, "MALLOC_CONF", config->malloc_conf);
+    if (config->pythonmalloc[0] != '\0')
+        allocator_plan_add(plan, "PYTHONMALLOC", config->pythonmalloc);
+    if (strcmp(config->malloc, "inherit") == 0 || !setup->program_known)
+        return;
+    setup->library_problem = allocator_find(config->malloc, &setup->program, "", setup->library, sizeof setup->library);
+    char resolved[PATH_MAX];
+    if (setup->library_problem != ALLOCATOR_FINE || realpath(setup->library, resolved) == NULL)
+        return;
+    memcpy(plan->library, setup->library, strlen(setup->library) + 1);
+    (void)snprintf(setup->library_file, sizeof setup->library_file, "%s", strrchr(resolved, '/') + 1);
+}
+
+static int prepare_environment(struct setup *setup, char **environment)
+{
+    if (setup->load.any) {
+        if (setup->options.program != NULL) {
+            const char *path = NULL;
+            for (char **entry = environment; *entry != NULL; entry++) {
+                if (strncmp(*entry, "PATH=", 5) == 0)
+                    path = *entry + 5;
+            }
+            setup->program_error = program_inspect(setup->options.program[0], path, &setup->program);
+            setup->program_known = setup->program_error == 0;
+        }
+        plan_allocator(setup);
+    }
+    int r = allocator_environment_build(environment, &setup->plan, (long)getpid(), &setup->environment);
+    return r < 0 ? refuse(setup, "cannot make the worker's environment: %s", strerror(-r)) : 0;
+}
+
+static int prepare_privileges(struct setup *setup)
+{
+    const struct config_worker *worker = &setup->load.config.worker;
+    struct privileges *privileges = &setup->privileges;
+
+    if (worker->user[0] != '\0' || worker->group[0] != '\0') {
+        const char *what = "";
+        int r = account_resolve(worker->user, worker->group, privileges, &what);
+        if (r == -ENOENT)
+            return refuse(setup, "[worker] user, group: '%s' is not in /etc/passwd or /etc/group", what);
+        if (r == -EINVAL)
+            return refuse(setup, "[worker] user: '%s' is a number that /etc/passwd does not know; set group too", what);
+        if (r < 0)
+            return refuse(setup, "[worker] user, group: '%s': %s", what, strerror(-r));
+    }
+    privileges->set_capabilities = worker->capabilities.set;
+    privileges->mask = worker->capabilities.mask;
+    privileges->no_new_privs = worker->no_new_privs;
+    if (!privileges_any(privileges))
+        return 0;
+    int r = privileges_prepare(privileges);
+    return r < 0 ? refuse(setup, "cannot prepare the worker's privileges: %s", strerror(-r)) : 0;
+}
+
+static uint64_t capability(unsigned number)
+{
+    return UINT64_C(1) << number;
+}
+
+/* What PID 1 can still need once the worker runs. */
+static void choose_kept_capabilities(struct setup *setup)
+{
+    uint64_t held = privileges_held();
+    uint64_t needed = capability(CAP_KILL);
+    if (setup->watches || setup->plan.library[0] != '\0')
+        needed |= capability(CAP_SYS_PTRACE);
+    if (setup->may_restart) {
+        needed |= capability(CAP_SETUID) | capability(CAP_SETGID) | capability(CAP_SETPCAP) |
+                  capability(CAP_SYS_RESOURCE) | setup->privileges.mask;
+        if (geteuid() != 0 && !setup->privileges.set_ids) /* the next worker's ambient set comes from ours */
+            needed = held;
+    }
+    setup->kept_capabilities = held & needed;
+}
+
+int setup_prepare(struct setup *setup, char **environment)
+{
+    translate_policy(setup);
+    if (find_limit(setup) < 0 || compare_thresholds(setup) < 0 || prepare_environment(setup, environment) < 0 ||
+        prepare_privileges(setup) < 0)
+        return -1;
+    choose_kept_capabilities(setup);
+    return 0;
+}

@@ -1,0 +1,66 @@
+/*
+ * What is known before the worker exists: the policy applied to this machine
+ * and this program. `--check` prints it, the supervisor runs on it.
+ */
+#ifndef TRIMTAB_SETUP_H
+#define TRIMTAB_SETUP_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "config/options.h"
+#include "os/allocator.h"
+#include "os/cgroup.h"
+#include "os/log.h"
+#include "os/privileges.h"
+#include "os/program.h"
+#include "os/signals.h"
+#include "policy/fleet.h"
+#include "policy/life.h"
+#include "policy/target.h"
+
+enum { SETUP_ERROR_MAX = 512 };
+
+struct setup {
+    struct options options;
+    struct config_load load;
+    struct signals_inherited inherited;
+
+    bool program_known; /* program could be inspected, else program_error says why not */
+    int program_error;
+    struct program program;
+    enum allocator_problem library_problem;
+    char library[PROGRAM_PATH_MAX];  /* what was found, fit or not */
+    char library_file[NAME_MAX + 1]; /* its name once links are followed, as /proc/PID/maps shows it */
+    struct allocator_plan plan;
+    struct allocator_environment environment;
+
+    struct privileges privileges;
+    uint64_t kept_capabilities; /* of PID 1, once the worker runs */
+
+    struct cgroup cgroup;
+    uint64_t limit_bytes;
+
+    struct life_config life;
+    struct fleet_config fleet;
+    enum target_mode target;
+    bool watches;     /* looks are needed */
+    bool may_restart; /* the worker may be started a second time */
+
+    char error[SETUP_ERROR_MAX];
+};
+
+/* Policy, environment and command line into setup->load. 0, or -1 with setup->error. */
+int setup_read(struct setup *setup, char **environment);
+
+/* Look at the machine and make everything ready. 0, or -1 with setup->error. */
+int setup_prepare(struct setup *setup, char **environment);
+
+/* `auto`, `worker`, ... */
+const char *setup_target_name(const struct setup *setup);
+
+enum log_level setup_log_level(const struct setup *setup);
+
+#endif

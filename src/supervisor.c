@@ -1,0 +1,401 @@
+#include "supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/descriptors.h"
+#include "os/log.h"
+#include "os/process.h"
+#include "os/self.h"
+#include "trimtab/exit.h"
+
+enum {
+    TAG_SIGNALS = 1,
+    REAP_RETRY_MS = 100,
+    CONFIRM_AFTER_MS = 2000 /* the loader maps a preloaded library before anything else */
+};
+
+static void warn(const char *what, int error)
+{
+    log_event(LOG_WARNING, "warning", log_text("what", what), log_errno(error));
+}
+
+static uint64_t earliest(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* ---- the worker ---- */
+
+static int start_worker(struct supervisor *supervisor, struct child_failure *ret_failure)
+{
+    pid_t pid = 0;
+    int r = child_spawn(&supervisor->spec, &pid, ret_failure);
+    if (r < 0)
+        return r;
+    const struct setup *setup = supervisor->setup;
+    uint64_t now_ms = loop_now_ms();
+    supervisor->worker_pid = pid;
+    life_started(&supervisor->life, now_ms);
+    struct log_field limit = setup->watches ? log_bytes("limit", setup->limit_bytes) : log_text("limit", NULL);
+    log_event(LOG_INFO, "start", log_number("pid", pid), log_text("program", setup->options.program[0]),
+              log_text("policy", setup->load.file), limit,
+              log_text("target", setup->watches ? setup_target_name(setup) : NULL));
+    watch_worker_started(&supervisor->watch, pid, now_ms);
+    supervisor->confirm_at_ms = setup->plan.library[0] != '\0' ? now_ms + CONFIRM_AFTER_MS : LOOP_FOREVER;
+    return 0;
+}
+
+static void restart_worker(struct supervisor *supervisor)
+{
+    struct child_failure failure = { 0 };
+    if (start_worker(supervisor, &failure) == 0)
+        return;
+    life_start_failed(&supervisor->life, loop_now_ms());
+    log_event(LOG_WARNING, "warning", log_text("what", "cannot start the worker; trying again later"),
+              log_text("step", child_stage_name(&failure)), log_errno(failure.error));
+}
+
+/* ---- what is left when the worker is gone ---- */
+
+static void signal_rest(struct supervisor *supervisor, int number, bool wake)
+{
+    int r = process_list(getpid(), PROCESS_DESCENDANTS, false, &supervisor->rest);
+    if (r < 0) { /* no /proc: as PID 1 everything else is ours */
+        if (getpid() == 1)
+            (void)kill(-1, number);
+        else
+            warn("cannot list the processes that are left", -r);
+        return;
+    }
+    if (supervisor->rest.count > 0)
+        log_event(number == SIGKILL ? LOG_WARNING : LOG_INFO, number == SIGKILL ? "kill" : "stop",
+                  log_number("signal", number), log_number("processes", supervisor->rest.count));
+    for (uint32_t i = 0; i < supervisor->rest.count; i++) {
+        struct process process;
+        if (process_open(&process, supervisor->rest.item[i].pid, 0) < 0)
+            continue;
+        r = process_signal(&process, number, false);
+        if (r == 0 && wake)
+            (void)process_wake(&process);
+        if (r < 0 && r != -ESRCH)
+            log_event(LOG_WARNING, "warning", log_text("what", "cannot signal a process that is left"),
+                      log_number("pid", process.pid), log_errno(-r));
+        process_close(&process);
+    }
+}
+
+static void wake_worker(const struct supervisor *supervisor)
+{
+    struct process_stat stat;
+    if (supervisor->worker_pid > 0 && process_stat(supervisor->worker_pid, &stat) == 0 && stat.state == 'T')
+        (void)kill(supervisor->worker_pid, SIGCONT);
+}
+
+static void apply(struct supervisor *supervisor, enum life_action action)
+{
+    switch (action) {
+    case LIFE_NONE:
+        break;
+    case LIFE_START:
+        restart_worker(supervisor);
+        break;
+    case LIFE_WAKE:
+        wake_worker(supervisor);
+        break;
+    case LIFE_STOP_REST:
+        signal_rest(supervisor, supervisor->stop_signal, true);
+        break;
+    case LIFE_KILL_REST:
+        signal_rest(supervisor, SIGKILL, false);
+        break;
+    case LIFE_LEAVE:
+        supervisor->leaving = true;
+        break;
+    }
+}
+
+/* ---- children that ended ---- */
+
+static void worker_gone(struct supervisor *supervisor, int status)
+{
+    uint64_t now_ms = loop_now_ms();
+    supervisor->worker_pid = 0;
+    supervisor->exit_status = status;
+    supervisor->confirm_at_ms = LOOP_FOREVER;
+    watch_worker_gone(&supervisor->watch, now_ms);
+    apply(supervisor, life_worker_gone(&supervisor->life, status != 0, now_ms));
+}
+
+static void child_gone(struct supervisor *supervisor, const struct child_end *end)
+{
+    if (end->pid != supervisor->worker_pid) {
+        if (supervisor->setup->options.warn_on_reap)
+            log_event(LOG_WARNING, "reap", log_number("pid", end->pid),
+                      log_number(end->signaled ? "signal" : "status", end->status));
+        return;
+    }
+    log_event(LOG_INFO, "exit", log_number("pid", end->pid),
+              log_number(end->signaled ? "signal" : "status", end->status));
+    worker_gone(supervisor, end->signaled ? TRIMTAB_EXIT_SIGNAL_BASE + end->status : end->status);
+}
+
+/* Everything that has ended is reaped before trimtab leaves, whoever ended first. */
+static void reap(struct supervisor *supervisor)
+{
+    struct child_end end;
+    supervisor->reap_retry_ms = LOOP_FOREVER;
+    for (;;) {
+        int r = child_reap(&end);
+        if (r == -ECHILD) {
+            if (supervisor->worker_pid > 0) {
+                warn("the worker is gone and its exit status is lost", ECHILD);
+                worker_gone(supervisor, TRIMTAB_EXIT_SYSTEM);
+            }
+            apply(supervisor, life_all_gone(&supervisor->life));
+            return;
+        }
+        if (r < 0) {
+            if (!supervisor->said_wait)
+                warn("cannot wait for children; trying again", -r);
+            supervisor->said_wait = true;
+            supervisor->reap_retry_ms = loop_now_ms() + REAP_RETRY_MS;
+            return;
+        }
+        supervisor->said_wait = false;
+        if (end.pid == 0)
+            return;
+        child_gone(supervisor, &end);
+    }
+}
+
+/* ---- signals ---- */
+
+static void take_signal(struct supervisor *supervisor, const struct signals_info *info)
+{
+    const struct config_worker *config = &supervisor->setup->load.config.worker;
+    int number = info->number;
+
+    if (number == SIGCHLD) /* children are reaped after every batch of signals */
+        return;
+    if (info->from_kernel && (number == SIGTTIN || number == SIGTTOU)) /* meant for a job of the terminal: us */
+        return;
+    int passed = config->rewrite[number];
+    if (passed == 0)
+        return;
+    if (supervisor->worker_pid > 0) {
+        int r = signals_forward(supervisor->worker_pid, supervisor->setup->options.kill_group, passed, info);
+        log_event(LOG_DEBUG, "forward", log_number("signal", passed), log_number("pid", supervisor->worker_pid));
+        if (r < 0 && r != -ESRCH)
+            log_event(LOG_WARNING, "warning", log_text("what", "cannot pass a signal on to the worker"),
+                      log_number("signal", passed), log_number("pid", supervisor->worker_pid), log_errno(-r));
+    }
+    if ((config->stop_signals >> number & 1) != 0) {
+        supervisor->stop_signal = passed;
+        watch_freeze(&supervisor->watch);
+        apply(supervisor, life_stop(&supervisor->life, loop_now_ms()));
+    }
+}
+
+static void take_signals(struct supervisor *supervisor)
+{
+    struct signals_info infos[SIGNALS_BATCH];
+    int count = signals_read(supervisor->signal_fd, infos);
+    for (int i = 0; i < count; i++)
+        take_signal(supervisor, &infos[i]);
+}
+
+/* ---- time ---- */
+
+static void confirm_library(struct supervisor *supervisor, uint64_t now_ms)
+{
+    if (now_ms < supervisor->confirm_at_ms)
+        return;
+    supervisor->confirm_at_ms = LOOP_FOREVER;
+    const char *library = supervisor->setup->plan.library;
+    int r = process_maps_contain(supervisor->worker_pid, supervisor->setup->library_file);
+    if (r == 0)
+        log_event(LOG_WARNING, "warning", log_text("what", "the allocator library is not loaded in the worker"),
+                  log_text("library", library), log_number("pid", supervisor->worker_pid));
+    else if (r > 0)
+        log_event(LOG_DEBUG, "allocator", log_text("library", library), log_number("pid", supervisor->worker_pid));
+    else if (r != -ESRCH)
+        log_event(LOG_WARNING, "warning", log_text("what", "cannot see whether the allocator library is loaded"),
+                  log_text("library", library), log_errno(-r));
+}
+
+static uint64_t next_deadline_ms(const struct supervisor *supervisor)
+{
+    uint64_t deadline_ms = earliest(life_deadline_ms(&supervisor->life), watch_due_ms(&supervisor->watch));
+    return earliest(deadline_ms, earliest(supervisor->reap_retry_ms, supervisor->confirm_at_ms));
+}
+
+void supervisor_run(struct supervisor *supervisor)
+{
+    struct loop_events events;
+    bool said_loop = false;
+    while (!supervisor->leaving) {
+        events.count = 0;
+        int r = loop_wait(&supervisor->loop, next_deadline_ms(supervisor), &events);
+        if (r < 0 && !said_loop)
+            warn("cannot wait for events; looking for them ten times a second", -r);
+        said_loop = r < 0;
+        bool signals = r < 0; /* then nobody tells what is ready */
+        for (int i = 0; i < events.count; i++) {
+            if (events.tag[i] == TAG_SIGNALS)
+                signals = true;
+            else
+                watch_event(&supervisor->watch, events.tag[i], loop_now_ms());
+        }
+        if (signals)
+            take_signals(supervisor);
+        uint64_t now_ms = loop_now_ms();
+        if (signals || now_ms >= supervisor->reap_retry_ms)
+            reap(supervisor);
+        apply(supervisor, life_tick(&supervisor->life, now_ms));
+        watch_tick(&supervisor->watch, now_ms);
+        confirm_library(supervisor, now_ms);
+    }
+}
+
+int supervisor_exit_status(const struct supervisor *supervisor)
+{
+    return supervisor->setup->options.remap[supervisor->exit_status & 0xff] ? 0 : supervisor->exit_status;
+}
+
+/* ---- start ---- */
+
+static void fail(const char *what, int error)
+{
+    char text[2 * SETUP_ERROR_MAX];
+    (void)snprintf(text, sizeof text, "cannot %s: %s", what, strerror(error));
+    log_fatal(text);
+}
+
+static int open_loop(struct supervisor *supervisor)
+{
+    int r = loop_open(&supervisor->loop);
+    if (r == 0)
+        r = supervisor->signal_fd = signals_open();
+    if (r >= 0)
+        r = loop_add(&supervisor->loop, supervisor->signal_fd, TAG_SIGNALS);
+    return r;
+}
+
+static int prepare_spec(struct supervisor *supervisor)
+{
+    const struct setup *setup = supervisor->setup;
+    struct child_spec *spec = &supervisor->spec;
+    size_t argc = 0;
+    while (setup->options.program[argc] != NULL)
+        argc++;
+    *spec = (struct child_spec){ .argv = setup->options.program,
+                                 .env = setup->environment.env,
+                                 .listen_pid = setup->environment.listen_pid,
+                                 .path = setup->environment.path,
+                                 .script_argv = calloc(argc + 2, sizeof(char *)),
+                                 .signals = &setup->inherited,
+                                 .cwd_fd = -1,
+                                 .set_oom_score_adj = setup->load.config.worker.oom_score_adj.set,
+                                 .oom_score_adj = (int)setup->load.config.worker.oom_score_adj.value,
+                                 .privileges = privileges_any(&setup->privileges) ? &setup->privileges : NULL };
+    if (spec->script_argv == NULL)
+        return -ENOMEM;
+    if (setup->may_restart)
+        spec->cwd_fd = self_open_directory();
+    return spec->cwd_fd < -1 ? spec->cwd_fd : 0;
+}
+
+/* With a policy PID 1 watches over memory and must outlive a shortage; the worker gets none of this. */
+static void raise_own_limits(struct supervisor *supervisor)
+{
+    struct child_spec *spec = &supervisor->spec;
+    int before = 0;
+    bool changed = false;
+    if (!supervisor->setup->watches)
+        return;
+    spec->restore_nofile = descriptors_raise_limit(&spec->nofile) == 0;
+    (void)self_lock_memory();
+    (void)self_lower_oom_score(&before, &changed);
+    if (changed && !spec->set_oom_score_adj) {
+        spec->set_oom_score_adj = true;
+        spec->oom_score_adj = before;
+    }
+}
+
+/* The worker runs: let go of what it was for. None of this failing is a reason to end it. */
+static void settle(struct supervisor *supervisor)
+{
+    const struct setup *setup = supervisor->setup;
+    if (!setup->may_restart) {
+        int keep[4 + CGROUP_DEPTH_MAX] = { supervisor->loop.epoll_fd, supervisor->signal_fd, log_descriptor(), -1 };
+        size_t count = 4;
+        for (int i = 0; i < setup->cgroup.count; i++)
+            keep[count++] = setup->cgroup.limit_fd[i];
+        int r = descriptors_close_except(keep, count);
+        if (r < 0)
+            warn("cannot close the inherited descriptors", -r);
+    }
+    int r = self_leave_directory();
+    if (r < 0)
+        warn("cannot change to /", -r);
+    if (privileges_held() != setup->kept_capabilities) {
+        r = privileges_keep(setup->kept_capabilities);
+        if (r < 0)
+            warn("cannot drop capabilities", -r);
+    }
+}
+
+static void say_environment(const struct setup *setup)
+{
+    const struct allocator_environment *environment = &setup->environment;
+    if (setup->library_problem != ALLOCATOR_FINE)
+        log_event(LOG_WARNING, "warning", log_text("what", allocator_problem_text(setup->library_problem)),
+                  log_text("malloc", setup->load.config.allocator.malloc),
+                  log_text("library", setup->library[0] != '\0' ? setup->library : NULL));
+    if (environment->set[0] != '\0' || environment->kept[0] != '\0')
+        log_event(LOG_INFO, "env", log_text("set", environment->set), log_text("kept", environment->kept));
+}
+
+int supervisor_start(struct supervisor *supervisor, const struct setup *setup)
+{
+    struct child_failure failure = { 0 };
+
+    supervisor->setup = setup;
+    supervisor->stop_signal = SIGTERM;
+    supervisor->reap_retry_ms = LOOP_FOREVER;
+    supervisor->confirm_at_ms = LOOP_FOREVER;
+    int r = open_loop(supervisor);
+    if (r >= 0)
+        r = prepare_spec(supervisor);
+    if (r < 0) {
+        fail("get ready", -r);
+        supervisor->exit_status = TRIMTAB_EXIT_SYSTEM;
+        return -1;
+    }
+    r = self_adopt_orphans();
+    if (r < 0)
+        warn("cannot adopt orphans: zombies may stay elsewhere", -r);
+    say_environment(setup);
+    raise_own_limits(supervisor);
+    life_init(&supervisor->life, &setup->life);
+    if (setup->watches)
+        watch_init(&supervisor->watch, setup, &supervisor->loop, &supervisor->life, self_seed());
+
+    r = start_worker(supervisor, &failure);
+    if (r < 0) {
+        char what[SETUP_ERROR_MAX];
+        (void)snprintf(what, sizeof what, "%s '%s'", child_stage_name(&failure), setup->options.program[0]);
+        fail(what, failure.error);
+        supervisor->exit_status =
+            failure.stage == CHILD_STAGE_EXEC ? child_exec_status(failure.error) : TRIMTAB_EXIT_SYSTEM;
+        return -1;
+    }
+    settle(supervisor);
+    log_event(LOG_INFO, "ready", log_number("pid", supervisor->worker_pid));
+    return 0;
+}

@@ -1,0 +1,457 @@
+#include "watch.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/log.h"
+
+/* ---- pid -> slot: open addressing; removal closes the gap, so that a probe ends at the first empty place ---- */
+
+static uint32_t index_home(pid_t pid)
+{
+    return (uint32_t)pid * UINT32_C(2654435761) % WATCH_INDEX_SIZE;
+}
+
+static int index_find(const struct watch *watch, pid_t pid)
+{
+    for (uint32_t i = index_home(pid); watch->index[i] != 0; i = (i + 1) % WATCH_INDEX_SIZE) {
+        uint16_t slot = (uint16_t)(watch->index[i] - 1);
+        if (watch->known[slot].process.pid == pid)
+            return slot;
+    }
+    return -1;
+}
+
+static void index_add(struct watch *watch, pid_t pid, uint16_t slot)
+{
+    uint32_t i = index_home(pid);
+    while (watch->index[i] != 0)
+        i = (i + 1) % WATCH_INDEX_SIZE;
+    watch->index[i] = (uint16_t)(slot + 1);
+}
+
+static void index_remove(struct watch *watch, uint16_t slot)
+{
+    uint32_t gap = index_home(watch->known[slot].process.pid);
+    while (watch->index[gap] != slot + 1)
+        gap = (gap + 1) % WATCH_INDEX_SIZE;
+    for (uint32_t i = (gap + 1) % WATCH_INDEX_SIZE; watch->index[i] != 0; i = (i + 1) % WATCH_INDEX_SIZE) {
+        uint32_t home = index_home(watch->known[watch->index[i] - 1].process.pid);
+        uint32_t from_home = (i - home) % WATCH_INDEX_SIZE;
+        uint32_t from_gap = (i - gap) % WATCH_INDEX_SIZE;
+        if (from_home >= from_gap) {
+            watch->index[gap] = watch->index[i];
+            gap = i;
+        }
+    }
+    watch->index[gap] = 0;
+}
+
+/* ---- decisions of the fleet into signals and lines ---- */
+
+static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+static const char *reason_name(enum fleet_reason reason)
+{
+    switch (reason) {
+    case FLEET_REASON_AT:
+        return "at";
+    case FLEET_REASON_NONE:
+        break;
+    }
+    return NULL;
+}
+
+/* A warning that holds on is said once, and again after the thing worked meanwhile. */
+static bool say_once(bool *said)
+{
+    bool first = !*said;
+    *said = true;
+    return first;
+}
+
+static void warn_pid(const char *what, pid_t pid, int error)
+{
+    struct log_field cause = error != 0 ? log_errno(error) : log_text("errno", NULL);
+    log_event(LOG_WARNING, "warning", log_text("what", what), log_number("pid", pid), cause);
+}
+
+static void ask_trim(struct watch *watch, const struct fleet_decision *decision)
+{
+    if (watch->setup->options.dry_run) {
+        log_event(LOG_INFO, "trim", log_number("pid", decision->pid), log_bytes("rss_before", decision->rss_bytes),
+                  log_bytes("at", decision->at_bytes), log_text("reason", reason_name(decision->reason)),
+                  log_text("dry_run", "yes"));
+        return;
+    }
+    const struct process *process = &watch->known[decision->slot].process;
+    int r = process_signal(process, watch->setup->load.config.trim.signal, true);
+    if (r == 0 || r == -ESRCH) /* its end is told by the pidfd */
+        return;
+    bool news = fleet_refuse_trim(&watch->fleet, decision->slot);
+    if (r == -ENOTSUP && news)
+        warn_pid("no handler for [trim] signal, so the process is not asked to trim", decision->pid, 0);
+    else if (r != -ENOTSUP)
+        warn_pid("cannot ask the process to trim", decision->pid, -r);
+}
+
+static void report_trim(const struct fleet_decision *decision)
+{
+    uint64_t freed = decision->before_bytes > decision->rss_bytes ? decision->before_bytes - decision->rss_bytes : 0;
+    uint32_t yield = (uint32_t)(freed / (decision->before_bytes / 10000 + 1));
+    log_event(LOG_INFO, "trim", log_number("pid", decision->pid), log_bytes("rss_before", decision->before_bytes),
+              log_bytes("rss_after", decision->rss_bytes), log_ms("took", decision->took_ms),
+              log_permyriad("yield", yield), log_text("reason", reason_name(decision->reason)));
+}
+
+static void log_recycle(const struct fleet_decision *decision, bool dry_run)
+{
+    const char *method = decision->method == FLEET_METHOD_RESPAWN ? "respawn" : "signal";
+    log_event(LOG_INFO, "recycle", log_number("pid", decision->pid), log_bytes("rss", decision->rss_bytes),
+              log_bytes("at", decision->at_bytes), log_text("reason", reason_name(decision->reason)),
+              log_text("method", method), log_text("dry_run", dry_run ? "yes" : NULL));
+}
+
+/*
+ * A child that does not handle the signal would die in the middle of its work
+ * and is left alone. The worker itself gets what a stop of the container sends.
+ */
+static void recycle(struct watch *watch, const struct fleet_decision *decision)
+{
+    if (watch->setup->options.dry_run) {
+        log_recycle(decision, true);
+        return;
+    }
+    bool respawn = decision->method == FLEET_METHOD_RESPAWN;
+    const struct process *process = &watch->known[decision->slot].process;
+    int r = process_signal(process, watch->setup->load.config.recycle.signal, !respawn);
+    if (r == 0) {
+        if (respawn)
+            life_recycle(watch->life);
+        log_recycle(decision, false);
+        (void)process_wake(process);
+    } else if (r != -ESRCH) {
+        fleet_refuse_recycle(&watch->fleet, decision->slot);
+        warn_pid(r == -ENOTSUP
+                     ? "no handler for [recycle] signal, so the process is not recycled: its work would be cut"
+                     : "cannot recycle the process",
+                 decision->pid, r == -ENOTSUP ? 0 : -r);
+    }
+}
+
+static void kill_late(struct watch *watch, const struct fleet_decision *decision)
+{
+    if (decision->first)
+        log_event(LOG_WARNING, "kill", log_number("pid", decision->pid), log_ms("after", decision->took_ms));
+    int r = process_signal(&watch->known[decision->slot].process, SIGKILL, false);
+    if (r < 0 && r != -ESRCH && decision->first)
+        warn_pid("cannot kill the process", decision->pid, -r);
+}
+
+static void act(struct watch *watch, const struct fleet_decision *decision)
+{
+    switch (decision->action) {
+    case FLEET_NONE:
+        break;
+    case FLEET_TRIM:
+        ask_trim(watch, decision);
+        break;
+    case FLEET_TRIMMED:
+        report_trim(decision);
+        break;
+    case FLEET_RECYCLE:
+        recycle(watch, decision);
+        break;
+    case FLEET_KILL:
+        kill_late(watch, decision);
+        break;
+    case FLEET_REPLACED:
+        log_event(LOG_INFO, "replaced", log_number("old", decision->old_pid), log_number("new", decision->pid),
+                  log_ms("took", decision->took_ms));
+        break;
+    case FLEET_HELD:
+        log_event(LOG_WARNING, "warning", log_text("what", "no replacement seen: recycling is held until one comes"),
+                  log_number("old", decision->old_pid), log_ms("after", decision->took_ms));
+        break;
+    }
+}
+
+/* ---- processes that come and go ---- */
+
+static void forget(struct watch *watch, uint16_t slot, uint64_t now_ms)
+{
+    fleet_gone(&watch->fleet, slot, now_ms);
+    index_remove(watch, slot);
+    (void)loop_remove(watch->loop, watch->known[slot].process.pid_fd);
+    process_close(&watch->known[slot].process);
+}
+
+static bool matches(const char *patterns, const char *name, const char *command)
+{
+    char pattern[CONFIG_TEXT_MAX];
+    while (*patterns != '\0') {
+        size_t length = strcspn(patterns, ",");
+        const char *next = patterns + length + (patterns[length] == ',');
+        while (length > 0 && *patterns == ' ') {
+            patterns++;
+            length--;
+        }
+        while (length > 0 && patterns[length - 1] == ' ')
+            length--;
+        memcpy(pattern, patterns, length);
+        pattern[length] = '\0';
+        if (length > 0 && (fnmatch(pattern, name, 0) == 0 || fnmatch(pattern, command, 0) == 0))
+            return true;
+        patterns = next;
+    }
+    return false;
+}
+
+static void match_patterns(const struct watch *watch, const struct process_stat *stat, struct target_facts *ret_facts)
+{
+    const struct config_watch *config = &watch->setup->load.config.watch;
+    char command[1024];
+    ret_facts->matched = config->match[0] == '\0';
+    ret_facts->excluded = false;
+    if (ret_facts->matched && config->exclude[0] == '\0')
+        return;
+    if (process_command_line(stat->pid, command, sizeof command) < 0)
+        command[0] = '\0';
+    ret_facts->matched = ret_facts->matched || matches(config->match, stat->name, command);
+    ret_facts->excluded = matches(config->exclude, stat->name, command);
+}
+
+static bool same_executable(struct watch *watch, const struct process_stat *stat)
+{
+    struct process_executable executable;
+    if (!watch->by_name && process_executable(stat->pid, &executable) == 0)
+        return executable.device == watch->worker_executable.device &&
+               executable.inode == watch->worker_executable.inode;
+    return strcmp(stat->name, watch->worker_name) == 0;
+}
+
+/* Whether fork may still be on its way to exec; then it is looked at again when it is old enough. */
+static bool too_young(struct watch *watch, uint64_t age_ms, uint64_t now_ms)
+{
+    if (age_ms >= WATCH_ADMIT_MS)
+        return false;
+    watch->discover_at_ms = earlier(watch->discover_at_ms, now_ms + WATCH_ADMIT_MS - age_ms);
+    return true;
+}
+
+static void recount(struct watch *watch)
+{
+    for (uint32_t slot = 0; slot < watch->fleet.high_slot; slot++) {
+        if (watch->fleet.process[slot].state != FLEET_FREE)
+            fleet_set_counts(&watch->fleet, (uint16_t)slot, target_counts(&watch->target, &watch->known[slot].facts));
+    }
+}
+
+static void admit(struct watch *watch, const struct process_stat *stat, const struct target_facts *facts,
+                  uint64_t age_ms, uint64_t now_ms)
+{
+    int slot = facts->is_worker ? FLEET_WORKER : fleet_free_slot(&watch->fleet);
+    if (slot < 0) {
+        if (say_once(&watch->said_full))
+            log_event(LOG_WARNING, "warning", log_text("what", "too many processes: the rest is not watched"),
+                      log_number("limit", FLEET_MAX));
+        return;
+    }
+    struct watch_known *known = &watch->known[slot];
+    int r = process_open(&known->process, stat->pid, stat->start_ticks);
+    if (r == 0) {
+        r = loop_add(watch->loop, known->process.pid_fd, (uint32_t)(WATCH_TAG + slot));
+        if (r < 0)
+            process_close(&known->process);
+    }
+    if (r < 0) {
+        if (r != -ESRCH && say_once(&watch->said_open))
+            warn_pid("cannot watch the process; trying again later", stat->pid, -r);
+        return;
+    }
+    watch->said_open = false;
+    known->facts = *facts;
+    index_add(watch, stat->pid, (uint16_t)slot);
+    struct fleet_decision decision = fleet_appear(&watch->fleet, (uint16_t)slot, stat->pid,
+                                                  target_counts(&watch->target, facts), now_ms - age_ms, now_ms);
+    act(watch, &decision);
+}
+
+static void consider(struct watch *watch, pid_t pid, pid_t worker, uint64_t now_ms)
+{
+    struct process_stat stat;
+    if (index_find(watch, pid) >= 0 || process_stat(pid, &stat) < 0 || stat.state == 'Z')
+        return;
+    uint64_t age_ms = process_age_ms(stat.start_ticks);
+    if (too_young(watch, age_ms, now_ms))
+        return;
+    struct target_facts facts = { .is_child = stat.parent == worker, .same_executable = same_executable(watch, &stat) };
+    match_patterns(watch, &stat, &facts);
+    if (target_learn(&watch->target, &facts))
+        recount(watch);
+    if (target_counts(&watch->target, &facts))
+        admit(watch, &stat, &facts, age_ms < now_ms ? age_ms : now_ms, now_ms);
+}
+
+/* What the worker is now: an entry script has become the server by exec. */
+static void learn_worker(struct watch *watch)
+{
+    struct process_stat stat;
+    struct watch_known *worker = &watch->known[FLEET_WORKER];
+    if (process_stat(worker->process.pid, &stat) < 0)
+        return;
+    memcpy(watch->worker_name, stat.name, sizeof watch->worker_name);
+    int r = process_executable(stat.pid, &watch->worker_executable);
+    watch->by_name = r < 0;
+    if (watch->by_name && r != -ESRCH && r != -ENOENT && say_once(&watch->said_by_name))
+        warn_pid("cannot read the worker's executable, command names are compared instead (CAP_SYS_PTRACE would help)",
+                 stat.pid, -r);
+    match_patterns(watch, &stat, &worker->facts);
+    bool counts = target_counts(&watch->target, &worker->facts);
+    if (counts != watch->fleet.process[FLEET_WORKER].counts)
+        fleet_set_counts(&watch->fleet, FLEET_WORKER, counts);
+}
+
+/* Look for new processes if any was made since the last time; returns whether that is so. */
+static bool discover(struct watch *watch, uint64_t now_ms)
+{
+    uint64_t generation = watch->generation + 1;
+    (void)process_generation(&watch->generation_fd, &generation);
+    bool changed = generation != watch->generation;
+    if (watch->fleet.process[FLEET_WORKER].state == FLEET_FREE || (!changed && now_ms < watch->discover_at_ms))
+        return false;
+    watch->generation = generation;
+    watch->discover_at_ms = now_ms + WATCH_DISCOVER_MS;
+    learn_worker(watch);
+    if (watch->target.mode == TARGET_WORKER)
+        return false;
+    pid_t worker = watch->known[FLEET_WORKER].process.pid;
+    bool tree = watch->target.mode == TARGET_TREE;
+    int r = process_list(tree ? getpid() : worker, tree ? PROCESS_DESCENDANTS : PROCESS_CHILDREN, false, &watch->list);
+    if (r < 0) {
+        if (say_once(&watch->said_list))
+            warn_pid("cannot list the worker's processes; trying again later", worker, -r);
+        return changed;
+    }
+    watch->said_list = false;
+    for (uint32_t i = 0; i < watch->list.count; i++) {
+        if (watch->list.item[i].pid != worker)
+            consider(watch, watch->list.item[i].pid, worker, now_ms);
+    }
+    return changed;
+}
+
+/* ---- looks ---- */
+
+static void read_limit(struct watch *watch, uint64_t now_ms)
+{
+    uint64_t limit_bytes = 0;
+    if (watch->setup->load.config.watch.limit_bytes > 0 || now_ms - watch->limit_read_ms < WATCH_LIMIT_MS)
+        return;
+    watch->limit_read_ms = now_ms;
+    if (cgroup_limit(&watch->setup->cgroup, &limit_bytes) < 0 || limit_bytes == watch->limit_bytes)
+        return;
+    log_event(LOG_INFO, "limit", log_bytes("old", watch->limit_bytes), log_bytes("new", limit_bytes));
+    watch->limit_bytes = limit_bytes;
+}
+
+static void look(struct watch *watch, uint64_t now_ms)
+{
+    struct fleet *fleet = &watch->fleet;
+    struct fleet_decision decision;
+
+    read_limit(watch, now_ms);
+    bool moving = discover(watch, now_ms);
+    fleet_look_begin(fleet, watch->limit_bytes, now_ms);
+    for (uint32_t slot = 0; slot < fleet->high_slot; slot++) {
+        uint64_t rss_bytes = 0;
+        if (fleet->process[slot].state == FLEET_FREE)
+            continue;
+        int r = process_rss(&watch->known[slot].process, &rss_bytes);
+        if (r == -ESRCH)
+            watch_event(watch, WATCH_TAG + slot, now_ms);
+        if (r < 0)
+            continue;
+        decision = fleet_sample(fleet, (uint16_t)slot, rss_bytes);
+        if (decision.action != FLEET_NONE)
+            act(watch, &decision);
+    }
+    do {
+        decision = fleet_look_end(fleet);
+        act(watch, &decision);
+    } while (decision.action != FLEET_NONE);
+
+    watch->next_look_ms = earlier(fleet_next_look_ms(fleet), watch->discover_at_ms);
+    if (moving)
+        watch->next_look_ms = earlier(watch->next_look_ms, now_ms + fleet->config.look_ms);
+}
+
+void watch_init(struct watch *watch, const struct setup *setup, struct loop *loop, struct life *life, uint64_t seed)
+{
+    watch->setup = setup;
+    watch->loop = loop;
+    watch->life = life;
+    watch->limit_bytes = setup->limit_bytes;
+    watch->generation_fd = -1;
+    watch->next_look_ms = LOOP_FOREVER;
+    fleet_init(&watch->fleet, &setup->fleet, seed);
+}
+
+void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms)
+{
+    struct process_stat stat;
+    struct target_facts facts = { .is_worker = true, .same_executable = true };
+    if (watch->setup == NULL)
+        return;
+    target_init(&watch->target, watch->setup->target);
+    watch->next_look_ms = now_ms + FLEET_LOOK_MIN_MS;
+    watch->discover_at_ms = now_ms + WATCH_ADMIT_MS;
+    if (process_stat(pid, &stat) < 0) {
+        warn_pid("cannot watch the worker", pid, ESRCH);
+        return;
+    }
+    match_patterns(watch, &stat, &facts);
+    admit(watch, &stat, &facts, 0, now_ms);
+}
+
+void watch_worker_gone(struct watch *watch, uint64_t now_ms)
+{
+    for (uint32_t slot = watch->fleet.high_slot; slot-- > 0;) {
+        if (watch->fleet.process[slot].state != FLEET_FREE)
+            forget(watch, (uint16_t)slot, now_ms);
+    }
+    watch->next_look_ms = LOOP_FOREVER;
+}
+
+void watch_freeze(struct watch *watch)
+{
+    watch->frozen = true;
+}
+
+void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms)
+{
+    uint16_t slot = (uint16_t)(tag - WATCH_TAG);
+    if (watch->fleet.process[slot].state == FLEET_FREE)
+        return;
+    bool was_leaving = watch->fleet.process[slot].state == FLEET_LEAVING;
+    forget(watch, slot, now_ms);
+    if (was_leaving)
+        watch->next_look_ms = earlier(watch->next_look_ms, now_ms + FLEET_LOOK_MIN_MS);
+}
+
+uint64_t watch_due_ms(const struct watch *watch)
+{
+    return watch->setup == NULL || watch->frozen ? LOOP_FOREVER : watch->next_look_ms;
+}
+
+void watch_tick(struct watch *watch, uint64_t now_ms)
+{
+    if (now_ms >= watch_due_ms(watch))
+        look(watch, now_ms);
+}

@@ -1,0 +1,76 @@
+/*
+ * The translator for the watched processes: what /proc shows becomes samples
+ * for policy/fleet, what it decides becomes signals and log lines.
+ */
+#ifndef TRIMTAB_WATCH_H
+#define TRIMTAB_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "os/loop.h"
+#include "os/process.h"
+#include "policy/fleet.h"
+#include "policy/life.h"
+#include "policy/target.h"
+#include "setup.h"
+
+enum {
+    WATCH_TAG = 1U << 16, /* loop tag of slot n: WATCH_TAG + n */
+    WATCH_INDEX_SIZE = 2 * FLEET_MAX,
+    WATCH_ADMIT_MS = 1000,    /* a younger process may be a fork on its way to exec */
+    WATCH_LIMIT_MS = 1000,    /* the limit is read no more often */
+    WATCH_DISCOVER_MS = 30000 /* processes are looked for at least so often */
+};
+
+struct watch_known {
+    struct process process;
+    struct target_facts facts;
+};
+
+struct watch {
+    const struct setup *setup;
+    struct loop *loop;
+    struct life *life;
+    bool frozen; /* the container stops: nothing is decided any more */
+
+    struct fleet fleet;
+    struct watch_known known[FLEET_MAX]; /* by slot of the fleet */
+    uint16_t index[WATCH_INDEX_SIZE];    /* hash of a pid -> slot + 1; 0: empty */
+    struct process_list list;
+    struct target target;
+
+    struct process_executable worker_executable;
+    char worker_name[PROCESS_NAME_MAX];
+    bool by_name; /* executables cannot be read: compared by command name */
+
+    uint64_t limit_bytes;
+    uint64_t limit_read_ms;
+    int generation_fd;
+    uint64_t generation;
+    uint64_t discover_at_ms; /* at the latest */
+    uint64_t next_look_ms;
+    bool said_full, said_open, said_list, said_by_name;
+};
+
+/*
+ * setup, loop and life must outlive watch, which must be zeroed. A zeroed watch
+ * that was not initialised watches nothing.
+ */
+void watch_init(struct watch *watch, const struct setup *setup, struct loop *loop, struct life *life, uint64_t seed);
+
+void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms);
+void watch_worker_gone(struct watch *watch, uint64_t now_ms);
+
+/* Only reap from now on. */
+void watch_freeze(struct watch *watch);
+
+/* A watched process ended. */
+void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms);
+
+/* When watch_tick must be called; LOOP_FOREVER: never. */
+uint64_t watch_due_ms(const struct watch *watch);
+void watch_tick(struct watch *watch, uint64_t now_ms);
+
+#endif
