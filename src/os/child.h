@@ -32,7 +32,6 @@ struct child_spec {
 enum child_stage {
     CHILD_STAGE_NONE,
     CHILD_STAGE_CLONE,
-    CHILD_STAGE_GROUP, /* setpgid */
     CHILD_STAGE_DIRECTORY,
     CHILD_STAGE_LIMIT,
     CHILD_STAGE_OOM,

@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/capability.h>
 #include <sys/types.h>
 
 enum { PRIVILEGES_GROUPS_MAX = 64 };
@@ -26,8 +25,7 @@ struct privileges {
     bool set_capabilities; /* mask becomes the ambient and the bounding set */
     uint64_t mask;         /* bit n: capability n */
     bool no_new_privs;
-    cap_t prepared[2]; /* made by privileges_prepare: while ids change, and at the end */
-    int bits;          /* number of capabilities the kernel knows */
+    int bits; /* number of capabilities the kernel knows, by privileges_prepare */
 };
 
 enum privileges_step {
@@ -47,7 +45,7 @@ const char *privileges_step_name(enum privileges_step step);
 /* Whether there is anything to apply. */
 bool privileges_any(const struct privileges *privileges);
 
-/* Allocate what privileges_apply needs. Returns 0 or -errno. */
+/* Find out what privileges_apply needs. Returns 0, or -EINVAL: mask has a capability that this kernel does not know. */
 int privileges_prepare(struct privileges *privileges);
 
 /* In the child. Returns 0 or -errno and the step that failed. */
@@ -55,7 +53,10 @@ int privileges_apply(const struct privileges *privileges, enum privileges_step *
 
 /*
  * PID 1: keep at most the capabilities of mask, of those it has. The bounding
- * set stays, a restarted worker needs it. Returns 0 or -errno.
+ * and the inheritable set stay: they give PID 1 nothing, and a restarted
+ * worker gets from them what the first one got. The ambient set shrinks with
+ * the permitted one, so that for an ordinary user mask must hold what its
+ * next worker is to have. Returns 0 or -errno.
  */
 int privileges_keep(uint64_t mask);
 

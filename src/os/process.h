@@ -40,8 +40,8 @@ struct process {
 
 /*
  * Open a process and make sure that it is still the one meant: start_ticks is
- * compared after the pidfd was opened (-ESRCH when it is another; 0: take
- * whichever it is). On failure nothing stays open.
+ * compared after the pidfd was opened (-ESRCH when it is another, or a zombie;
+ * 0: take whichever it is). On failure nothing stays open.
  */
 int process_open(struct process *ret_process, pid_t pid, uint64_t start_ticks);
 void process_close(struct process *process);
@@ -76,7 +76,10 @@ int process_executable(pid_t pid, struct process_executable *ret_executable);
  */
 int process_command_line(pid_t pid, char *ret_text, size_t size);
 
-/* Whether a mapped file's path holds text (one buffered pass over /proc/PID/maps). 1, 0 or -errno. */
+/*
+ * Whether a mapped file's path holds text (one buffered pass over
+ * /proc/PID/maps). text has a '/': no other column holds one. 1, 0 or -errno.
+ */
 int process_maps_contain(pid_t pid, const char *text);
 
 /* ---- finding processes ---- */
@@ -95,7 +98,10 @@ enum process_depth { PROCESS_CHILDREN, PROCESS_DESCENDANTS };
 /*
  * Children or all descendants of root, by /proc/PID/task/TID/children, or by
  * one scan of /proc where the kernel has no such file (CONFIG_PROC_CHILDREN)
- * or force_scan is set. Root itself is not in the list.
+ * or force_scan is set. The list is in the order of pids, without root itself,
+ * zombies included. A child may be missed when another is reaped during the
+ * read (proc(5)): after an end of a child the list is worth reading again even
+ * if process_generation says nothing new.
  */
 int process_list(pid_t root, enum process_depth depth, bool force_scan, struct process_list *ret_list);
 

@@ -31,6 +31,9 @@ struct signals_info {
 /* Block all, SIGCHLD to default. Returns 0 or -errno. */
 int signals_take(struct signals_inherited *ret_inherited);
 
+/* In a child before exec: everything as it was inherited. Allocates nothing. Returns 0 or -errno. */
+int signals_restore(const struct signals_inherited *inherited);
+
 /* A close-on-exec, non-blocking signalfd over all signals, or -errno. */
 int signals_open(void);
 
