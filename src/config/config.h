@@ -50,7 +50,7 @@ struct config_worker {
     bool no_new_privs;
     struct config_optional oom_score_adj;
     uint8_t rewrite[CONFIG_SIGNALS]; /* signal that arrives -> signal passed on; 0: dropped */
-    uint64_t stop_signals;           /* bit n: signal n tells the container to stop */
+    uint64_t stop_signals;           /* bit n: signal n tells the container to stop; 1 .. 63 */
     uint64_t stop_grace_ms;
     int wait_for; /* enum config_wait */
     int restart;  /* enum config_restart */
@@ -58,8 +58,8 @@ struct config_worker {
 };
 
 struct config_allocator {
-    char malloc[CONFIG_TEXT_MAX]; /* inherit, jemalloc, tcmalloc, mimalloc or a path */
-    struct config_optional arena_max;
+    char malloc[CONFIG_TEXT_MAX];          /* inherit, jemalloc, tcmalloc, mimalloc or a path */
+    struct config_optional arena_max;      /* 0: left alone */
     struct config_optional trim_threshold; /* bytes */
     struct config_optional mmap_threshold; /* bytes */
     struct config_optional top_pad;        /* bytes */

@@ -10,7 +10,7 @@
 enum { OPTIONS_SETS_MAX = 64 };
 
 struct options {
-    char **program;                        /* program and its arguments, NULL at the end */
+    char **program;                        /* program and its arguments, NULL at the end; NULL: none (--check) */
     const char *policy;                    /* --policy, else TRIMTAB_POLICY, else NULL */
     const char *set[OPTIONS_SETS_MAX];     /* --set, in order */
     const char *rewrite[OPTIONS_SETS_MAX]; /* --rewrite, in order */
