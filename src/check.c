@@ -1,6 +1,5 @@
 #include "check.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,8 +55,7 @@ static void print_program(const struct setup *setup)
     if (setup->options.program == NULL || !setup->load.any)
         return;
     if (!setup->program_known)
-        (void)printf("; program: '%s': %s\n", setup->options.program[0],
-                     setup->program_error == -ENOEXEC ? "not an ELF file" : strerror(-setup->program_error));
+        (void)printf("; program: '%s': %s\n", setup->options.program[0], strerror(-setup->program_error));
     else
         (void)printf("; program: %s, %s, %d bit\n", setup->program.path, program_libc_name(setup->program.libc),
                      setup->program.elf_class == 2 ? 64 : 32);
@@ -100,7 +98,6 @@ int check_print(const struct setup *setup)
     print_keys(setup);
     (void)printf("\n; found on this machine\n");
     print_machine(setup);
-    bool missing =
-        setup->options.program != NULL && setup->load.any && !setup->program_known && setup->program_error != -ENOEXEC;
+    bool missing = setup->options.program != NULL && setup->load.any && !setup->program_known;
     return missing || fflush(stdout) != 0 ? TRIMTAB_EXIT_USAGE : 0;
 }

@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -165,11 +164,11 @@ static void plan_allocator(struct setup *setup)
     if (strcmp(config->malloc, "inherit") == 0 || !setup->program_known)
         return;
     setup->library_problem = allocator_find(config->malloc, &setup->program, "", setup->library, sizeof setup->library);
-    char resolved[PATH_MAX];
-    if (setup->library_problem != ALLOCATOR_FINE || realpath(setup->library, resolved) == NULL)
+    if (setup->library_problem != ALLOCATOR_FINE)
         return;
     memcpy(plan->library, setup->library, strlen(setup->library) + 1);
-    (void)snprintf(setup->library_file, sizeof setup->library_file, "%s", strrchr(resolved, '/') + 1);
+    const char *file = strrchr(setup->library, '/') + 1;
+    (void)snprintf(setup->library_stem, sizeof setup->library_stem, "/%.*s", (int)strcspn(file, "."), file);
 }
 
 static int prepare_environment(struct setup *setup, char **environment)
@@ -182,6 +181,8 @@ static int prepare_environment(struct setup *setup, char **environment)
                     path = *entry + 5;
             }
             setup->program_error = program_inspect(setup->options.program[0], path, &setup->program);
+            if (setup->program_error == -ENOEXEC) /* a script without #!: the shell will run it */
+                setup->program_error = program_inspect("/bin/sh", path, &setup->program);
             setup->program_known = setup->program_error == 0;
         }
         plan_allocator(setup);
@@ -222,7 +223,7 @@ static uint64_t capability(unsigned number)
 /* What PID 1 can still need once the worker runs. */
 static void choose_kept_capabilities(struct setup *setup)
 {
-    uint64_t held = privileges_held();
+    uint64_t held = setup->held_capabilities = privileges_held();
     uint64_t needed = capability(CAP_KILL);
     if (setup->watches || setup->plan.library[0] != '\0')
         needed |= capability(CAP_SYS_PTRACE);

@@ -23,32 +23,33 @@
 
 enum { SETUP_ERROR_MAX = 512 };
 
+/*
+ * What a plain init needs comes first and lies on few pages; what only a
+ * policy fills comes last.
+ */
 struct setup {
     struct options options;
-    struct config_load load;
     struct signals_inherited inherited;
-
-    bool program_known; /* program could be inspected, else program_error says why not */
-    int program_error;
-    struct program program;
-    enum allocator_problem library_problem;
-    char library[PROGRAM_PATH_MAX];  /* what was found, fit or not */
-    char library_file[NAME_MAX + 1]; /* its name once links are followed, as /proc/PID/maps shows it */
-    struct allocator_plan plan;
-    struct allocator_environment environment;
-
-    struct privileges privileges;
-    uint64_t kept_capabilities; /* of PID 1, once the worker runs */
-
-    struct cgroup cgroup;
-    uint64_t limit_bytes;
-
     struct life_config life;
     struct fleet_config fleet;
     enum target_mode target;
-    bool watches;     /* looks are needed */
-    bool may_restart; /* the worker may be started a second time */
+    bool watches;       /* looks are needed */
+    bool may_restart;   /* the worker may be started a second time */
+    bool program_known; /* program could be inspected, else program_error says why not */
+    int program_error;
+    uint64_t held_capabilities; /* of PID 1 at the start */
+    uint64_t kept_capabilities; /* and once the worker runs */
+    uint64_t limit_bytes;
+    enum allocator_problem library_problem;
+    struct privileges privileges;
+    struct allocator_environment environment;
+    struct config_load load;
 
+    struct cgroup cgroup;
+    struct program program;
+    struct allocator_plan plan;
+    char library[PROGRAM_PATH_MAX];  /* what was found, fit or not */
+    char library_stem[NAME_MAX + 1]; /* its file name up to ".so", as it is also when links are followed */
     char error[SETUP_ERROR_MAX];
 };
 

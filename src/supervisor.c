@@ -194,7 +194,7 @@ static void take_signal(struct supervisor *supervisor, const struct signals_info
             log_event(LOG_WARNING, "warning", log_text("what", "cannot pass a signal on to the worker"),
                       log_number("signal", passed), log_number("pid", supervisor->worker_pid), log_errno(-r));
     }
-    if ((config->stop_signals >> number & 1) != 0) {
+    if (number < 64 && (config->stop_signals >> number & 1) != 0) {
         supervisor->stop_signal = passed;
         watch_freeze(&supervisor->watch);
         apply(supervisor, life_stop(&supervisor->life, loop_now_ms()));
@@ -217,7 +217,7 @@ static void confirm_library(struct supervisor *supervisor, uint64_t now_ms)
         return;
     supervisor->confirm_at_ms = LOOP_FOREVER;
     const char *library = supervisor->setup->plan.library;
-    int r = process_maps_contain(supervisor->worker_pid, supervisor->setup->library_file);
+    int r = process_maps_contain(supervisor->worker_pid, supervisor->setup->library_stem);
     if (r == 0)
         log_event(LOG_WARNING, "warning", log_text("what", "the allocator library is not loaded in the worker"),
                   log_text("library", library), log_number("pid", supervisor->worker_pid));
@@ -343,7 +343,7 @@ static void settle(struct supervisor *supervisor)
     int r = self_leave_directory();
     if (r < 0)
         warn("cannot change to /", -r);
-    if (privileges_held() != setup->kept_capabilities) {
+    if (setup->held_capabilities != setup->kept_capabilities) {
         r = privileges_keep(setup->kept_capabilities);
         if (r < 0)
             warn("cannot drop capabilities", -r);

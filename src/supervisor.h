@@ -16,20 +16,21 @@
 #include "setup.h"
 #include "watch.h"
 
+/* The large tables come last: a plain init never touches them. */
 struct supervisor {
     const struct setup *setup;
     struct loop loop;
     int signal_fd;
     struct life life;
-    struct watch watch;
     struct child_spec spec;
     pid_t worker_pid; /* 0: there is none */
     int stop_signal;  /* what the rest is told to stop with */
     int exit_status;
     bool leaving;
     bool said_wait;
-    uint64_t reap_retry_ms;   /* a failed wait is tried again; LOOP_FOREVER: none failed */
-    uint64_t confirm_at_ms;   /* the preloaded library is looked for in the worker; LOOP_FOREVER: no need */
+    uint64_t reap_retry_ms; /* a failed wait is tried again; LOOP_FOREVER: none failed */
+    uint64_t confirm_at_ms; /* the preloaded library is looked for in the worker; LOOP_FOREVER: no need */
+    struct watch watch;
     struct process_list rest; /* scratch for what is left when the worker is gone */
 };
 

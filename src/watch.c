@@ -422,6 +422,8 @@ void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms)
 
 void watch_worker_gone(struct watch *watch, uint64_t now_ms)
 {
+    if (watch->setup == NULL)
+        return;
     for (uint32_t slot = watch->fleet.high_slot; slot-- > 0;) {
         if (watch->fleet.process[slot].state != FLEET_FREE)
             forget(watch, (uint16_t)slot, now_ms);
@@ -439,10 +441,10 @@ void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms)
     uint16_t slot = (uint16_t)(tag - WATCH_TAG);
     if (watch->fleet.process[slot].state == FLEET_FREE)
         return;
-    bool was_leaving = watch->fleet.process[slot].state == FLEET_LEAVING;
     forget(watch, slot, now_ms);
-    if (was_leaving)
-        watch->next_look_ms = earlier(watch->next_look_ms, now_ms + FLEET_LOOK_MIN_MS);
+    /* A replacement may come, and the kernel's list may have skipped one while this one went. */
+    watch->discover_at_ms = earlier(watch->discover_at_ms, now_ms + FLEET_LOOK_MIN_MS);
+    watch->next_look_ms = earlier(watch->next_look_ms, watch->discover_at_ms);
 }
 
 uint64_t watch_due_ms(const struct watch *watch)

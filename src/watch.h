@@ -29,29 +29,28 @@ struct watch_known {
     struct target_facts facts;
 };
 
+/* The large tables come last: without a policy they are never touched. */
 struct watch {
-    const struct setup *setup;
+    const struct setup *setup; /* NULL: nothing is watched */
     struct loop *loop;
     struct life *life;
-    bool frozen; /* the container stops: nothing is decided any more */
+    bool frozen;  /* the container stops: nothing is decided any more */
+    bool by_name; /* executables cannot be read: compared by command name */
+    bool said_full, said_open, said_list, said_by_name;
+    int generation_fd;
+    uint64_t generation;
+    uint64_t discover_at_ms; /* at the latest */
+    uint64_t next_look_ms;
+    uint64_t limit_bytes;
+    uint64_t limit_read_ms;
+    struct target target;
+    struct process_executable worker_executable;
+    char worker_name[PROCESS_NAME_MAX];
 
     struct fleet fleet;
     struct watch_known known[FLEET_MAX]; /* by slot of the fleet */
     uint16_t index[WATCH_INDEX_SIZE];    /* hash of a pid -> slot + 1; 0: empty */
     struct process_list list;
-    struct target target;
-
-    struct process_executable worker_executable;
-    char worker_name[PROCESS_NAME_MAX];
-    bool by_name; /* executables cannot be read: compared by command name */
-
-    uint64_t limit_bytes;
-    uint64_t limit_read_ms;
-    int generation_fd;
-    uint64_t generation;
-    uint64_t discover_at_ms; /* at the latest */
-    uint64_t next_look_ms;
-    bool said_full, said_open, said_list, said_by_name;
 };
 
 /*
