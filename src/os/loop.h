@@ -31,7 +31,8 @@ int loop_remove(struct loop *loop, int fd);
 
 /*
  * Wait until something is ready or deadline_ms of loop_now_ms has come. A
- * signal or a deadline gives 0 events. When the kernel refuses to wait
+ * signal or a deadline gives 0 events, and so does a wait of 24 days, the most
+ * that epoll_wait(2) takes. When the kernel refuses to wait
  * (-ENOMEM ...) it pauses 100 ms by other means first, so that a caller that
  * tries again does not spin.
  */

@@ -1,0 +1,79 @@
+/*
+ * Owns the epoll descriptor and every sleep of trimtab. Time is
+ * CLOCK_MONOTONIC throughout: a wall clock that is set cannot move a deadline.
+ */
+#include "loop.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PAUSE_MS = 100 };
+
+uint64_t loop_now_ms(void)
+{
+    struct timespec now = { 0 };
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock, clock_gettime(2) */
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int loop_open(struct loop *loop)
+{
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    return loop->epoll_fd < 0 ? -errno : 0;
+}
+
+int loop_add(struct loop *loop, int fd, uint32_t tag)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u32 = tag };
+    return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+int loop_remove(struct loop *loop, int fd)
+{
+    struct epoll_event unused = { 0 };
+    return epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, &unused) < 0 ? -errno : 0;
+}
+
+/*
+ * epoll_wait(2) never returns early and our clock is cut to whole
+ * milliseconds, so that what is waited for has always come.
+ */
+static int timeout_ms(uint64_t deadline_ms)
+{
+    if (deadline_ms == LOOP_FOREVER)
+        return -1;
+    uint64_t now_ms = loop_now_ms();
+    if (deadline_ms <= now_ms)
+        return 0;
+    uint64_t left_ms = deadline_ms - now_ms;
+    return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+}
+
+static void pause_without_epoll(void)
+{
+    if (poll(NULL, 0, PAUSE_MS) < 0 && errno != EINTR)
+        (void)nanosleep(&(struct timespec){ .tv_nsec = PAUSE_MS * 1000000L }, NULL);
+}
+
+int loop_wait(struct loop *loop, uint64_t deadline_ms, struct loop_events *ret_events)
+{
+    struct epoll_event events[LOOP_BATCH];
+
+    ret_events->count = 0;
+    int count = epoll_wait(loop->epoll_fd, events, LOOP_BATCH, timeout_ms(deadline_ms));
+    if (count < 0 && errno == EINTR)
+        return 0;
+    if (count < 0) {
+        int error = errno;
+        pause_without_epoll();
+        return -error;
+    }
+    for (int i = 0; i < count; i++)
+        ret_events->tag[i] = events[i].data.u32;
+    ret_events->count = count;
+    return 0;
+}

@@ -1,0 +1,124 @@
+#include "os/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "cmocka_all.h"
+
+enum { TAG_FIRST = 7, TAG_SECOND = 0xffffffff };
+
+static struct loop loop;
+static int first[2], second[2];
+
+static int open_all(void **state)
+{
+    (void)state;
+    return loop_open(&loop) | pipe(first) | pipe(second);
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        (void)close(first[i]);
+        (void)close(second[i]);
+    }
+    return close(loop.epoll_fd);
+}
+
+static void a_deadline_is_never_early(void **state)
+{
+    struct loop_events events;
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        uint64_t deadline_ms = loop_now_ms() + 3;
+        assert_int_equal(loop_wait(&loop, deadline_ms, &events), 0);
+        assert_int_equal(events.count, 0);
+        assert_true(loop_now_ms() >= deadline_ms);
+    }
+}
+
+static void a_deadline_that_has_passed_does_not_wait(void **state)
+{
+    struct loop_events events;
+    (void)state;
+    uint64_t before_ms = loop_now_ms();
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(loop_wait(&loop, i % 2 == 0 ? 0 : before_ms, &events), 0);
+    assert_true(loop_now_ms() - before_ms < 1000);
+}
+
+static void what_is_readable_is_told_by_its_tag_until_it_is_read(void **state)
+{
+    struct loop_events events;
+    char byte;
+    (void)state;
+    assert_int_equal(loop_add(&loop, first[0], TAG_FIRST), 0);
+    assert_int_equal(loop_add(&loop, second[0], TAG_SECOND), 0);
+    assert_int_equal(write(second[1], "x", 1), 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(loop_wait(&loop, LOOP_FOREVER, &events), 0);
+        assert_int_equal(events.count, 1);
+        assert_int_equal(events.tag[0], TAG_SECOND);
+    }
+    assert_int_equal(read(second[0], &byte, 1), 1);
+    assert_int_equal(loop_wait(&loop, 0, &events), 0);
+    assert_int_equal(events.count, 0);
+}
+
+static void what_was_removed_is_silent(void **state)
+{
+    struct loop_events events;
+    (void)state;
+    assert_int_equal(loop_add(&loop, first[0], TAG_FIRST), 0);
+    assert_int_equal(loop_add(&loop, first[0], TAG_FIRST), -EEXIST);
+    assert_int_equal(write(first[1], "x", 1), 1);
+    assert_int_equal(loop_remove(&loop, first[0]), 0);
+    assert_int_equal(loop_remove(&loop, first[0]), -ENOENT);
+    assert_int_equal(loop_wait(&loop, 0, &events), 0);
+    assert_int_equal(events.count, 0);
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+static void a_signal_gives_no_events_and_no_error(void **state)
+{
+    struct loop_events events;
+    (void)state;
+    struct sigaction action = { .sa_handler = on_alarm }; /* without SA_RESTART */
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    struct itimerval soon = { .it_value.tv_usec = 20000, .it_interval.tv_usec = 20000 };
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    int r = loop_wait(&loop, LOOP_FOREVER, &events);
+    assert_int_equal(setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL), 0);
+    assert_int_equal(r, 0);
+    assert_int_equal(events.count, 0);
+}
+
+static void a_refusal_is_told_after_a_pause(void **state)
+{
+    struct loop broken = { .epoll_fd = -1 };
+    struct loop_events events = { .count = 5 };
+    (void)state;
+    uint64_t before_ms = loop_now_ms();
+    assert_int_equal(loop_wait(&broken, LOOP_FOREVER, &events), -EBADF);
+    assert_int_equal(events.count, 0);
+    assert_true(loop_now_ms() - before_ms >= 99);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, open_all, close_all)
+    const struct CMUnitTest tests[] = { CASE(a_deadline_is_never_early),
+                                        CASE(a_deadline_that_has_passed_does_not_wait),
+                                        CASE(what_is_readable_is_told_by_its_tag_until_it_is_read),
+                                        CASE(what_was_removed_is_silent),
+                                        CASE(a_signal_gives_no_events_and_no_error),
+                                        CASE(a_refusal_is_told_after_a_pause) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
