@@ -27,7 +27,7 @@ if(TRIMTAB_LIBCAP_SOURCE)
         BUILD_IN_SOURCE ON
         CONFIGURE_COMMAND ""
         BUILD_COMMAND ${TRIMTAB_MAKE} -s -C libcap libcap.a CC=${CMAKE_C_COMPILER} BUILD_CC=${TRIMTAB_BUILD_CC}
-            AR=${CMAKE_AR} RANLIB=${CMAKE_RANLIB} USE_GPERF=no lib=lib "COPTS=-Os -ffunction-sections -fdata-sections"
+            AR=${CMAKE_AR} RANLIB=${CMAKE_RANLIB} USE_GPERF=no lib=lib "COPTS=-Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables"
         INSTALL_COMMAND ""
         BUILD_BYPRODUCTS <SOURCE_DIR>/libcap/libcap.a)
     ExternalProject_Get_Property(libcap_build SOURCE_DIR)

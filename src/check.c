@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/keys.h"
 #include "config/units.h"
@@ -11,16 +12,16 @@ static void print_origin(const struct setup *setup, const struct key *key, const
 {
     switch (origin->source) {
     case SOURCE_DEFAULT:
-        (void)printf("default");
+        (void)dprintf(STDOUT_FILENO, "default");
         break;
     case SOURCE_FILE:
-        (void)printf("%s:%d", setup->load.file, origin->line);
+        (void)dprintf(STDOUT_FILENO, "%s:%d", setup->load.file, origin->line);
         break;
     case SOURCE_ENVIRONMENT:
-        (void)printf("environment");
+        (void)dprintf(STDOUT_FILENO, "environment");
         break;
     case SOURCE_COMMAND_LINE:
-        (void)printf(strcmp(key->name, "rewrite") == 0 ? "command line" : "--set");
+        (void)dprintf(STDOUT_FILENO, strcmp(key->name, "rewrite") == 0 ? "command line" : "--set");
         break;
     }
 }
@@ -32,12 +33,12 @@ static void print_keys(const struct setup *setup)
         char value[2 * CONFIG_TEXT_MAX];
         if (strcmp(section, keys[i].section) != 0) {
             section = keys[i].section;
-            (void)printf("%s[%s]\n", i > 0 ? "\n" : "", section);
+            (void)dprintf(STDOUT_FILENO, "%s[%s]\n", i > 0 ? "\n" : "", section);
         }
         keys_print(&keys[i], &setup->load.config, value, sizeof value);
-        (void)printf("%s = %-*s ; ", keys[i].name, (int)(30 - strlen(keys[i].name)), value);
+        (void)dprintf(STDOUT_FILENO, "%s = %-*s ; ", keys[i].name, (int)(30 - strlen(keys[i].name)), value);
         print_origin(setup, &keys[i], &setup->load.origin[i]);
-        (void)printf("\n");
+        (void)dprintf(STDOUT_FILENO, "\n");
     }
 }
 
@@ -47,7 +48,7 @@ static void print_threshold(const char *name, const struct fleet_threshold *thre
     if (threshold->share_permyriad == 0)
         return;
     units_print_bytes(fleet_threshold_bytes(threshold, limit_bytes), text, sizeof text);
-    (void)printf("; %s: %s under this limit\n", name, text);
+    (void)dprintf(STDOUT_FILENO, "; %s: %s under this limit\n", name, text);
 }
 
 static void print_program(const struct setup *setup)
@@ -55,18 +56,20 @@ static void print_program(const struct setup *setup)
     if (setup->options.program == NULL || !setup->load.any)
         return;
     if (!setup->program_known)
-        (void)printf("; program: '%s': %s\n", setup->options.program[0], strerror(-setup->program_error));
+        (void)dprintf(STDOUT_FILENO, "; program: '%s': %s\n", setup->options.program[0],
+                      strerror(-setup->program_error));
     else
-        (void)printf("; program: %s, %s, %d bit\n", setup->program.path, program_libc_name(setup->program.libc),
-                     setup->program.elf_class == 2 ? 64 : 32);
+        (void)dprintf(STDOUT_FILENO, "; program: %s, %s, %d bit\n", setup->program.path,
+                      program_libc_name(setup->program.libc), setup->program.elf_class == 2 ? 64 : 32);
     if (setup->library_problem != ALLOCATOR_FINE)
-        (void)printf("; allocator: %s %s\n", allocator_problem_text(setup->library_problem), setup->library);
+        (void)dprintf(STDOUT_FILENO, "; allocator: %s %s\n", allocator_problem_text(setup->library_problem),
+                      setup->library);
     else if (setup->plan.library[0] != '\0')
-        (void)printf("; allocator: %s\n", setup->plan.library);
+        (void)dprintf(STDOUT_FILENO, "; allocator: %s\n", setup->plan.library);
     if (setup->environment.set[0] != '\0')
-        (void)printf("; environment set: %s\n", setup->environment.set);
+        (void)dprintf(STDOUT_FILENO, "; environment set: %s\n", setup->environment.set);
     if (setup->environment.kept[0] != '\0')
-        (void)printf("; environment kept: %s\n", setup->environment.kept);
+        (void)dprintf(STDOUT_FILENO, "; environment kept: %s\n", setup->environment.kept);
 }
 
 static void print_machine(const struct setup *setup)
@@ -74,30 +77,31 @@ static void print_machine(const struct setup *setup)
     char limit[32];
     char capabilities[1024];
     units_print_bytes(setup->limit_bytes, limit, sizeof limit);
-    (void)printf("; limit: %s, ", limit);
+    (void)dprintf(STDOUT_FILENO, "; limit: %s, ", limit);
     if (setup->load.config.watch.limit_bytes > 0)
-        (void)printf("set by [watch] limit\n");
+        (void)dprintf(STDOUT_FILENO, "set by [watch] limit\n");
     else if (setup->cgroup.count > 0)
-        (void)printf("cgroup v%d, %s\n", setup->cgroup.version, setup->cgroup.path);
+        (void)dprintf(STDOUT_FILENO, "cgroup v%d, %s\n", setup->cgroup.version, setup->cgroup.path);
     else
-        (void)printf("the machine's memory: no cgroup limit found\n");
+        (void)dprintf(STDOUT_FILENO, "the machine's memory: no cgroup limit found\n");
     print_threshold("trim at", &setup->fleet.trim_at, setup->limit_bytes);
     print_threshold("recycle at", &setup->fleet.recycle_at, setup->limit_bytes);
     print_program(setup);
     privileges_print(setup->kept_capabilities, capabilities, sizeof capabilities);
-    (void)printf("; capabilities that trimtab keeps: %s\n", capabilities);
-    (void)printf("; memory is %s; the worker %s be started again\n", setup->watches ? "watched" : "not watched",
-                 setup->may_restart ? "may" : "will not");
+    (void)dprintf(STDOUT_FILENO, "; capabilities that trimtab keeps: %s\n", capabilities);
+    (void)dprintf(STDOUT_FILENO, "; memory is %s; the worker %s be started again\n",
+                  setup->watches ? "watched" : "not watched", setup->may_restart ? "may" : "will not");
 }
 
 int check_print(const struct setup *setup)
 {
-    (void)printf("; policy: %s\n", setup->load.file != NULL ? setup->load.file
-                                   : setup->load.any        ? "environment and command line"
-                                                            : "none, a plain init");
+    (void)dprintf(STDOUT_FILENO, "; policy: %s\n",
+                  setup->load.file != NULL ? setup->load.file
+                  : setup->load.any        ? "environment and command line"
+                                           : "none, a plain init");
     print_keys(setup);
-    (void)printf("\n; found on this machine\n");
+    (void)dprintf(STDOUT_FILENO, "\n; found on this machine\n");
     print_machine(setup);
     bool missing = setup->options.program != NULL && setup->load.any && !setup->program_known;
-    return missing || fflush(stdout) != 0 ? TRIMTAB_EXIT_USAGE : 0;
+    return missing ? TRIMTAB_EXIT_USAGE : 0;
 }

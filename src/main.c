@@ -17,8 +17,11 @@
 #include "supervisor.h"
 #include "trimtab/exit.h"
 
-static struct setup setup;
-static struct supervisor supervisor;
+/* Side by side: the few pages that a plain init touches are the same for both. */
+static struct {
+    struct setup setup;
+    struct supervisor supervisor;
+} trimtab;
 
 static int refuse(const char *why, int status)
 {
@@ -33,20 +36,19 @@ static int print_and_leave(const struct options *options)
         options_help(text, sizeof text);
     else if (options->version)
         (void)snprintf(text, sizeof text, "trimtab version %s\n", TRIMTAB_VERSION);
-    (void)fputs(options->license ? options_license : text, stdout);
-    return fflush(stdout) == 0 ? 0 : TRIMTAB_EXIT_SYSTEM;
+    return dprintf(STDOUT_FILENO, "%s", options->license ? options_license : text) < 0 ? TRIMTAB_EXIT_SYSTEM : 0;
 }
 
 /* Before anything else: no signal may end us or get lost, no descriptor of ours may be a standard one. */
 static int take_over(void)
 {
-    int r = signals_take(&setup.inherited);
+    int r = signals_take(&trimtab.setup.inherited);
     return r < 0 ? r : descriptors_reserve_standard();
 }
 
 int main(int argc, char **argv)
 {
-    struct options *options = &setup.options;
+    struct options *options = &trimtab.setup.options;
     int parent = getppid();
     int r = take_over();
 
@@ -58,16 +60,17 @@ int main(int argc, char **argv)
         return print_and_leave(options);
     if (options->death_signal != 0 && (r = self_die_with_parent(options->death_signal, parent)) < 0)
         return refuse("cannot ask for a signal at the parent's end", TRIMTAB_EXIT_SYSTEM);
-    if (setup_read(&setup, environ) < 0)
-        return refuse(setup.error, TRIMTAB_EXIT_USAGE);
-    log_open(setup_log_level(&setup), setup.load.config.log.format == CONFIG_FORMAT_JSON ? LOG_JSON : LOG_TEXT);
-    if (setup.load.warning[0] != '\0')
-        log_event(LOG_WARNING, "warning", log_text("what", setup.load.warning));
-    if (setup_prepare(&setup, environ) < 0)
-        return refuse(setup.error, TRIMTAB_EXIT_USAGE);
+    if (setup_read(&trimtab.setup, environ) < 0)
+        return refuse(trimtab.setup.error, TRIMTAB_EXIT_USAGE);
+    log_open(setup_log_level(&trimtab.setup),
+             trimtab.setup.load.config.log.format == CONFIG_FORMAT_JSON ? LOG_JSON : LOG_TEXT);
+    if (trimtab.setup.load.warning[0] != '\0')
+        log_event(LOG_WARNING, "warning", log_text("what", trimtab.setup.load.warning));
+    if (setup_prepare(&trimtab.setup, environ) < 0)
+        return refuse(trimtab.setup.error, TRIMTAB_EXIT_USAGE);
     if (options->check)
-        return check_print(&setup);
-    if (supervisor_start(&supervisor, &setup) == 0)
-        supervisor_run(&supervisor);
-    return supervisor_exit_status(&supervisor);
+        return check_print(&trimtab.setup);
+    if (supervisor_start(&trimtab.supervisor, &trimtab.setup) == 0)
+        supervisor_run(&trimtab.supervisor);
+    return supervisor_exit_status(&trimtab.supervisor);
 }

@@ -24,10 +24,17 @@
 enum { SETUP_ERROR_MAX = 512 };
 
 /*
- * What a plain init needs comes first and lies on few pages; what only a
- * policy fills comes last.
+ * What only a policy fills comes first; what a plain init needs comes last and
+ * lies on few pages, next to the supervisor's (main.c).
  */
 struct setup {
+    struct cgroup cgroup;
+    struct program program;
+    struct allocator_plan plan;
+    char library[PROGRAM_PATH_MAX];  /* what was found, fit or not */
+    char library_stem[NAME_MAX + 1]; /* its file name up to ".so", as it is also when links are followed */
+    char error[SETUP_ERROR_MAX];
+
     struct options options;
     struct signals_inherited inherited;
     struct life_config life;
@@ -44,13 +51,6 @@ struct setup {
     struct privileges privileges;
     struct allocator_environment environment;
     struct config_load load;
-
-    struct cgroup cgroup;
-    struct program program;
-    struct allocator_plan plan;
-    char library[PROGRAM_PATH_MAX];  /* what was found, fit or not */
-    char library_stem[NAME_MAX + 1]; /* its file name up to ".so", as it is also when links are followed */
-    char error[SETUP_ERROR_MAX];
 };
 
 /* Policy, environment and command line into setup->load. 0, or -1 with setup->error. */

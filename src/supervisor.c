@@ -21,7 +21,7 @@ enum {
 
 static void warn(const char *what, int error)
 {
-    log_event(LOG_WARNING, "warning", log_text("what", what), log_errno(error));
+    log_warning(what, log_text("pid", NULL), error);
 }
 
 static uint64_t earliest(uint64_t a_ms, uint64_t b_ms)
@@ -56,8 +56,8 @@ static void restart_worker(struct supervisor *supervisor)
     if (start_worker(supervisor, &failure) == 0)
         return;
     life_start_failed(&supervisor->life, loop_now_ms());
-    log_event(LOG_WARNING, "warning", log_text("what", "cannot start the worker; trying again later"),
-              log_text("step", child_stage_name(&failure)), log_errno(failure.error));
+    log_warning("cannot start the worker; trying again later", log_text("step", child_stage_name(&failure)),
+                failure.error);
 }
 
 /* ---- what is left when the worker is gone ---- */
@@ -83,8 +83,7 @@ static void signal_rest(struct supervisor *supervisor, int number, bool wake)
         if (r == 0 && wake)
             (void)process_wake(&process);
         if (r < 0 && r != -ESRCH)
-            log_event(LOG_WARNING, "warning", log_text("what", "cannot signal a process that is left"),
-                      log_number("pid", process.pid), log_errno(-r));
+            log_warning("cannot signal a process that is left", log_number("pid", process.pid), -r);
         process_close(&process);
     }
 }
@@ -191,8 +190,7 @@ static void take_signal(struct supervisor *supervisor, const struct signals_info
         int r = signals_forward(supervisor->worker_pid, supervisor->setup->options.kill_group, passed, info);
         log_event(LOG_DEBUG, "forward", log_number("signal", passed), log_number("pid", supervisor->worker_pid));
         if (r < 0 && r != -ESRCH)
-            log_event(LOG_WARNING, "warning", log_text("what", "cannot pass a signal on to the worker"),
-                      log_number("signal", passed), log_number("pid", supervisor->worker_pid), log_errno(-r));
+            log_warning("cannot pass a signal on to the worker", log_number("signal", passed), -r);
     }
     if (number < 64 && (config->stop_signals >> number & 1) != 0) {
         supervisor->stop_signal = passed;
@@ -219,13 +217,11 @@ static void confirm_library(struct supervisor *supervisor, uint64_t now_ms)
     const char *library = supervisor->setup->plan.library;
     int r = process_maps_contain(supervisor->worker_pid, supervisor->setup->library_stem);
     if (r == 0)
-        log_event(LOG_WARNING, "warning", log_text("what", "the allocator library is not loaded in the worker"),
-                  log_text("library", library), log_number("pid", supervisor->worker_pid));
+        log_warning("the allocator library is not loaded in the worker", log_text("library", library), 0);
     else if (r > 0)
         log_event(LOG_DEBUG, "allocator", log_text("library", library), log_number("pid", supervisor->worker_pid));
     else if (r != -ESRCH)
-        log_event(LOG_WARNING, "warning", log_text("what", "cannot see whether the allocator library is loaded"),
-                  log_text("library", library), log_errno(-r));
+        log_warning("cannot see whether the allocator library is loaded", log_text("library", library), -r);
 }
 
 static uint64_t next_deadline_ms(const struct supervisor *supervisor)
@@ -238,6 +234,7 @@ void supervisor_run(struct supervisor *supervisor)
 {
     struct loop_events events;
     bool said_loop = false;
+    (void)self_release_code();
     while (!supervisor->leaving) {
         events.count = 0;
         int r = loop_wait(&supervisor->loop, next_deadline_ms(supervisor), &events);
@@ -297,12 +294,14 @@ static int prepare_spec(struct supervisor *supervisor)
                                  .env = setup->environment.env,
                                  .listen_pid = setup->environment.listen_pid,
                                  .path = setup->environment.path,
-                                 .script_argv = calloc(argc + 2, sizeof(char *)),
+                                 .script_argv = supervisor->script_argv,
                                  .signals = &setup->inherited,
                                  .cwd_fd = -1,
                                  .set_oom_score_adj = setup->load.config.worker.oom_score_adj.set,
                                  .oom_score_adj = (int)setup->load.config.worker.oom_score_adj.value,
                                  .privileges = privileges_any(&setup->privileges) ? &setup->privileges : NULL };
+    if (argc + 2 > sizeof supervisor->script_argv / sizeof supervisor->script_argv[0])
+        spec->script_argv = calloc(argc + 2, sizeof(char *));
     if (spec->script_argv == NULL)
         return -ENOMEM;
     if (setup->may_restart)
@@ -358,7 +357,8 @@ static void say_environment(const struct setup *setup)
                   log_text("malloc", setup->load.config.allocator.malloc),
                   log_text("library", setup->library[0] != '\0' ? setup->library : NULL));
     if (environment->set[0] != '\0' || environment->kept[0] != '\0')
-        log_event(LOG_INFO, "env", log_text("set", environment->set), log_text("kept", environment->kept));
+        log_event(LOG_INFO, "env", log_text("set", environment->set[0] != '\0' ? environment->set : NULL),
+                  log_text("kept", environment->kept[0] != '\0' ? environment->kept : NULL));
 }
 
 int supervisor_start(struct supervisor *supervisor, const struct setup *setup)
@@ -389,10 +389,11 @@ int supervisor_start(struct supervisor *supervisor, const struct setup *setup)
     r = start_worker(supervisor, &failure);
     if (r < 0) {
         char what[SETUP_ERROR_MAX];
-        (void)snprintf(what, sizeof what, "%s '%s'", child_stage_name(&failure), setup->options.program[0]);
+        bool exec = failure.stage == CHILD_STAGE_EXEC;
+        (void)snprintf(what, sizeof what, "%s '%s'%s%s", exec ? "exec" : "start", setup->options.program[0],
+                       exec ? "" : ": cannot ", exec ? "" : child_stage_name(&failure));
         fail(what, failure.error);
-        supervisor->exit_status =
-            failure.stage == CHILD_STAGE_EXEC ? child_exec_status(failure.error) : TRIMTAB_EXIT_SYSTEM;
+        supervisor->exit_status = exec ? child_exec_status(failure.error) : TRIMTAB_EXIT_SYSTEM;
         return -1;
     }
     settle(supervisor);

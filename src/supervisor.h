@@ -23,8 +23,9 @@ struct supervisor {
     int signal_fd;
     struct life life;
     struct child_spec spec;
-    pid_t worker_pid; /* 0: there is none */
-    int stop_signal;  /* what the rest is told to stop with */
+    char *script_argv[32]; /* of spec, where that is enough */
+    pid_t worker_pid;      /* 0: there is none */
+    int stop_signal;       /* what the rest is told to stop with */
     int exit_status;
     bool leaving;
     bool said_wait;

@@ -78,8 +78,7 @@ static bool say_once(bool *said)
 
 static void warn_pid(const char *what, pid_t pid, int error)
 {
-    struct log_field cause = error != 0 ? log_errno(error) : log_text("errno", NULL);
-    log_event(LOG_WARNING, "warning", log_text("what", what), log_number("pid", pid), cause);
+    log_warning(what, log_number("pid", pid), error);
 }
 
 static void ask_trim(struct watch *watch, const struct fleet_decision *decision)
@@ -259,8 +258,7 @@ static void admit(struct watch *watch, const struct process_stat *stat, const st
     int slot = facts->is_worker ? FLEET_WORKER : fleet_free_slot(&watch->fleet);
     if (slot < 0) {
         if (say_once(&watch->said_full))
-            log_event(LOG_WARNING, "warning", log_text("what", "too many processes: the rest is not watched"),
-                      log_number("limit", FLEET_MAX));
+            log_warning("too many processes: the rest is not watched", log_number("limit", FLEET_MAX), 0);
         return;
     }
     struct watch_known *known = &watch->known[slot];

@@ -91,13 +91,13 @@ static bool may_be_elsewhere(int error)
 }
 
 /* A file that is no program is given to the shell, execvp(3). Returns the errno to report. */
-LEFT_BY_EXEC static int exec_script(const struct child_spec *spec, char *file)
+LEFT_BY_EXEC static int exec_script(const struct child_spec *spec, const char *file)
 {
     static char shell[] = SHELL;
     size_t i;
 
     spec->script_argv[0] = shell;
-    spec->script_argv[1] = file;
+    spec->script_argv[1] = (char *)(uintptr_t)file; /* execve(2) does not write to it */
     for (i = 1; spec->argv[i] != NULL; i++)
         spec->script_argv[i + 1] = spec->argv[i];
     spec->script_argv[i + 1] = NULL;
@@ -113,13 +113,18 @@ LEFT_BY_EXEC static int exec_program(const struct child_spec *spec)
     int error = ENOENT;
     bool denied = false;
 
-    while (may_be_elsewhere(error) && child_path_next(spec->argv[0], spec->path, &state, file, sizeof file) != NULL) {
-        (void)execve(file, spec->argv, spec->env);
+    bool direct = strchr(spec->argv[0], '/') != NULL; /* then `file`, a page of its own, is not touched */
+    do {
+        const char *candidate =
+            direct ? spec->argv[0] : child_path_next(spec->argv[0], spec->path, &state, file, sizeof file);
+        if (candidate == NULL)
+            break;
+        (void)execve(candidate, spec->argv, spec->env);
         error = errno;
         if (error == ENOEXEC && spec->script_argv != NULL)
-            error = exec_script(spec, file);
+            error = exec_script(spec, candidate);
         denied = denied || error == EACCES;
-    }
+    } while (!direct && may_be_elsewhere(error));
     return denied && may_be_elsewhere(error) ? EACCES : error;
 }
 
@@ -167,7 +172,8 @@ static int prepare(const struct child_spec *spec, struct child_failure *ret_fail
     }
     if (r == 0 && spec->restore_nofile) {
         ret_failure->stage = CHILD_STAGE_LIMIT;
-        r = setrlimit(RLIMIT_NOFILE, &spec->nofile) < 0 ? -errno : 0;
+        /* not setrlimit(2): musl's tries to change every thread */
+        r = prlimit(0, RLIMIT_NOFILE, &spec->nofile, NULL) < 0 ? -errno : 0;
     }
     if (r == 0 && spec->privileges != NULL) {
         ret_failure->stage = CHILD_STAGE_PRIVILEGES;

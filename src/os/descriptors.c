@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -26,6 +27,10 @@ static int open_placeholder(void)
 int descriptors_reserve_standard(void)
 {
     int fd;
+    struct pollfd standard[FIRST_OWN_FD] = { { .fd = STDIN_FILENO }, { .fd = STDOUT_FILENO }, { .fd = STDERR_FILENO } };
+    (void)poll(standard, FIRST_OWN_FD, 0);
+    if (((standard[0].revents | standard[1].revents | standard[2].revents) & POLLNVAL) == 0)
+        return 0;
     do { /* open(2) gives the lowest free number */
         fd = open_placeholder();
     } while (fd >= 0 && fd < FIRST_OWN_FD);
@@ -128,8 +133,8 @@ int descriptors_close_except(const int *keep, size_t count)
 
 int descriptors_raise_limit(struct rlimit *ret_before)
 {
-    if (getrlimit(RLIMIT_NOFILE, ret_before) < 0)
+    if (prlimit(0, RLIMIT_NOFILE, NULL, ret_before) < 0)
         return -errno;
     struct rlimit raised = { .rlim_cur = ret_before->rlim_max, .rlim_max = ret_before->rlim_max };
-    return setrlimit(RLIMIT_NOFILE, &raised) < 0 ? -errno : 0;
+    return prlimit(0, RLIMIT_NOFILE, &raised, NULL) < 0 ? -errno : 0;
 }

@@ -216,43 +216,6 @@ static void put_text(struct line *line, enum log_format format, const char *text
         put_quoted_text(line, text);
 }
 
-/* strerrorname_np(3) is glibc's alone. */
-static const char *errno_name(int64_t error)
-{
-    static const struct {
-        int error;
-        const char *name;
-    } names[] = {
-        { EPERM, "EPERM" },     { ENOENT, "ENOENT" },        { ESRCH, "ESRCH" },     { EINTR, "EINTR" },
-        { EIO, "EIO" },         { E2BIG, "E2BIG" },          { ENOEXEC, "ENOEXEC" }, { EBADF, "EBADF" },
-        { ECHILD, "ECHILD" },   { EAGAIN, "EAGAIN" },        { ENOMEM, "ENOMEM" },   { EACCES, "EACCES" },
-        { EBUSY, "EBUSY" },     { EEXIST, "EEXIST" },        { ENODEV, "ENODEV" },   { ENOTDIR, "ENOTDIR" },
-        { EISDIR, "EISDIR" },   { EINVAL, "EINVAL" },        { ENFILE, "ENFILE" },   { EMFILE, "EMFILE" },
-        { ENOTTY, "ENOTTY" },   { ETXTBSY, "ETXTBSY" },      { ENOSPC, "ENOSPC" },   { EROFS, "EROFS" },
-        { EPIPE, "EPIPE" },     { ERANGE, "ERANGE" },        { ENOSYS, "ENOSYS" },   { ENAMETOOLONG, "ENAMETOOLONG" },
-        { ELOOP, "ELOOP" },     { ENOTSUP, "ENOTSUP" },      { EUSERS, "EUSERS" },   { ETIMEDOUT, "ETIMEDOUT" },
-        { ELIBBAD, "ELIBBAD" }, { EADDRINUSE, "EADDRINUSE" }
-    };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (names[i].error == error)
-            return names[i].name;
-    }
-    return NULL;
-}
-
-static void put_errno(struct line *line, int64_t error)
-{
-    const char *name = errno_name(error);
-    put_char(line, '"');
-    if (name != NULL)
-        put(line, name);
-    else
-        put_signed(line, error);
-    put(line, " (");
-    put(line, strerror((int)error));
-    put(line, ")\"");
-}
-
 static void put_value(struct line *line, enum log_format format, const struct log_field *field)
 {
     uint64_t number = (uint64_t)field->number;
@@ -284,7 +247,7 @@ static void put_value(struct line *line, enum log_format format, const struct lo
         put_text(line, format, field->text);
         return;
     case LOG_KIND_ERRNO:
-        put_errno(line, field->number);
+        put_text(line, format, strerror((int)field->number));
         return;
     }
 }
@@ -417,7 +380,7 @@ void log_open(enum log_level level, enum log_format format)
 {
     log_state.level = level;
     log_state.format = format;
-    if (log_state.way == LOG_WAY_UNKNOWN)
+    if (level >= LOG_INFO) /* who says little need not prepare for it */
         find_way();
 }
 
@@ -444,6 +407,12 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     if (log_state.lost > 0 || !format_and_send(level, event, fields, count))
         log_state.lost++;
     errno = saved_errno;
+}
+
+void log_warning(const char *what, struct log_field detail, int error)
+{
+    struct log_field cause = error != 0 ? log_errno(error) : log_text("errno", NULL);
+    log_event(LOG_WARNING, "warning", log_text("what", what), detail, cause);
 }
 
 void log_fatal(const char *text)

@@ -20,8 +20,10 @@ enum log_kind { LOG_KIND_NUMBER, LOG_KIND_BYTES, LOG_KIND_MS, LOG_KIND_PERMYRIAD
 struct log_field {
     const char *key;
     enum log_kind kind;
-    int64_t number;
-    const char *text; /* LOG_KIND_TEXT; NULL leaves the field out */
+    union {
+        int64_t number;
+        const char *text; /* LOG_KIND_TEXT; NULL leaves the field out */
+    };
 };
 
 static inline struct log_field log_number(const char *key, int64_t number)
@@ -53,7 +55,7 @@ static inline struct log_field log_text(const char *key, const char *text)
     return (struct log_field){ .key = key, .kind = LOG_KIND_TEXT, .text = text };
 }
 
-/* error: positive errno. Text and JSON: its name and message, errno="EPERM (Operation not permitted)". */
+/* error: positive errno; as strerror(3) says it. */
 static inline struct log_field log_errno(int error)
 {
     return (struct log_field){ .key = "errno", .kind = LOG_KIND_ERRNO, .number = error };
@@ -75,6 +77,9 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 #define log_event(level, event, ...)                                                                                   \
     log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ },                                             \
               sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field))
+
+/* Something is wrong and trimtab goes on: event `warning`. error: positive errno, 0 for none. */
+void log_warning(const char *what, struct log_field detail, int error);
 
 /* `trimtab: TEXT`, for what is said before a worker exists; in JSON an event "error" with key what. */
 void log_fatal(const char *text);

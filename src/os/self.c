@@ -30,6 +30,15 @@ int self_lock_memory(void)
     return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 }
 
+int self_release_code(void)
+{
+    extern const char __executable_start[], etext[]; /* ld(1) */
+    uintptr_t page = (uintptr_t)getpagesize();
+    uintptr_t begin = (uintptr_t)__executable_start / page * page;
+    uintptr_t end = ((uintptr_t)etext + page - 1) / page * page;
+    return madvise((void *)begin, end - begin, MADV_DONTNEED) < 0 ? -errno : 0;
+}
+
 int self_lower_oom_score(int *ret_before, bool *ret_changed)
 {
     static const char lowest[] = "-1000";

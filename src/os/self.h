@@ -21,6 +21,12 @@ int self_die_with_parent(int number, int parent);
 int self_lock_memory(void);
 
 /*
+ * The pages of code that were needed to start are the page cache's again; what
+ * runs from now on comes back as it is touched.
+ */
+int self_release_code(void);
+
+/*
  * Ask the OOM killer to take others first: -1000 where we may. *ret_before is
  * what the worker is to get back; *ret_changed: whether it was changed.
  */

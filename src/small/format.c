@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct output {
     char *text;
@@ -181,12 +182,15 @@ int asprintf(char **ret_text, const char *format, ...)
     return length;
 }
 
-int printf(const char *restrict format, ...)
+int dprintf(int fd, const char *restrict format, ...)
 {
-    char line[1024];
+    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(line, sizeof line, format, arguments);
+    int length = vasprintf(&text, format, arguments);
     va_end(arguments);
-    return fputs(line, stdout) < 0 ? -1 : length;
+    if (length >= 0 && write(fd, text, (size_t)length) != length)
+        length = -1;
+    free(text);
+    return length;
 }
