@@ -78,9 +78,12 @@ void *realloc(void *pointer, size_t size)
     size_t before = block_of(pointer)->size;
     if (size <= before)
         return pointer;
+    size_t used_before = used_bytes;
     free(pointer); /* the last block: the new one begins at the same place */
     void *moved = malloc(size);
-    if (moved != NULL && moved != pointer)
+    if (moved == NULL)
+        used_bytes = used_before;
+    else if (moved != pointer)
         memcpy(moved, pointer, before);
     return moved;
 }
