@@ -47,7 +47,7 @@ static void print_threshold(const char *name, const struct fleet_threshold *thre
     char text[32];
     if (threshold->share_permyriad == 0)
         return;
-    units_print_bytes(fleet_threshold_bytes(threshold, limit_bytes), text, sizeof text);
+    units_print_bytes(fleet_threshold_bytes(threshold, limit_bytes) >> 20 << 20, text, sizeof text);
     (void)dprintf(STDOUT_FILENO, "; %s: %s under this limit\n", name, text);
 }
 
@@ -76,7 +76,7 @@ static void print_machine(const struct setup *setup)
 {
     char limit[32];
     char capabilities[1024];
-    units_print_bytes(setup->limit_bytes, limit, sizeof limit);
+    units_print_bytes(setup->limit_bytes >> 20 << 20, limit, sizeof limit);
     (void)dprintf(STDOUT_FILENO, "; limit: %s, ", limit);
     if (setup->load.config.watch.limit_bytes > 0)
         (void)dprintf(STDOUT_FILENO, "set by [watch] limit\n");

@@ -17,6 +17,7 @@
 #include <ini.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -248,7 +249,6 @@ static int read_file(struct config_load *load, const struct config_place *place,
  */
 static int parse_file(struct config_load *load, const char *path)
 {
-    static char text[FILE_SIZE_MAX + 1];
     const struct config_place place = { .source = SOURCE_FILE, .name = path };
     struct stat status;
     size_t size = 0;
@@ -260,11 +260,17 @@ static int parse_file(struct config_load *load, const char *path)
         return config_fail(load, &place, "cannot be opened: %s", strerror(errno));
     int result = fstat(fd, &status) == 0 ? check_status(load, &place, &status)
                                          : config_fail(load, &place, "cannot be looked at: %s", strerror(errno));
+    /* A mapping of its own, so that nothing of the text stays resident. */
+    char *text = mmap(NULL, FILE_SIZE_MAX + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (result == 0 && text == MAP_FAILED)
+        result = config_fail(load, &place, "cannot be read: %s", strerror(errno));
     if (result == 0)
         result = read_file(load, &place, fd, text, &size);
     (void)close(fd);
     if (result == 0)
         result = config_parse(load, path, text, size);
+    if (text != MAP_FAILED)
+        (void)munmap(text, FILE_SIZE_MAX + 1);
     return result;
 }
 

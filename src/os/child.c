@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -207,7 +208,7 @@ static void reap_failed(pid_t pid)
 
 int child_spawn(const struct child_spec *spec, pid_t *ret_pid, struct child_failure *ret_failure)
 {
-    static _Alignas(16) char stack[STACK_BYTES];
+    static _Alignas(4096) char stack[STACK_BYTES];
     struct start start = { .spec = spec };
 
     int dumpable = spec->privileges != NULL ? prctl(PR_GET_DUMPABLE, 0L, 0L, 0L, 0L) : 0;
@@ -215,6 +216,7 @@ int child_spawn(const struct child_spec *spec, pid_t *ret_pid, struct child_fail
     int pid = clone(run_child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
     if (pid < 0)
         start.failure = (struct child_failure){ .stage = CHILD_STAGE_CLONE, .error = errno };
+    (void)madvise(stack, sizeof stack, MADV_DONTNEED); /* not needed before the next worker */
     errno = saved_errno;
     if (dumpable == 1) /* a change of ids by the child cleared it for the memory we share, prctl(2) */
         (void)prctl(PR_SET_DUMPABLE, 1L, 0L, 0L, 0L);
