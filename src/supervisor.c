@@ -16,7 +16,8 @@
 enum {
     TAG_SIGNALS = 1,
     REAP_RETRY_MS = 100,
-    CONFIRM_AFTER_MS = 2000 /* the loader maps a preloaded library before anything else */
+    RELEASE_AFTER_MS = 1000, /* a container that lives longer is here to stay */
+    CONFIRM_AFTER_MS = 2000  /* the loader maps a preloaded library before anything else */
 };
 
 static void warn(const char *what, int error)
@@ -29,6 +30,14 @@ static uint64_t earliest(uint64_t a_ms, uint64_t b_ms)
     return a_ms < b_ms ? a_ms : b_ms;
 }
 
+/* The time of this wake-up: read once, when it is first asked for. */
+static uint64_t now_of(struct supervisor *supervisor)
+{
+    if (supervisor->now_ms == 0)
+        supervisor->now_ms = loop_now_ms();
+    return supervisor->now_ms;
+}
+
 /* ---- the worker ---- */
 
 static int start_worker(struct supervisor *supervisor, struct child_failure *ret_failure)
@@ -38,7 +47,8 @@ static int start_worker(struct supervisor *supervisor, struct child_failure *ret
     if (r < 0)
         return r;
     const struct setup *setup = supervisor->setup;
-    uint64_t now_ms = loop_now_ms();
+    supervisor->now_ms = 0; /* starting took time */
+    uint64_t now_ms = now_of(supervisor);
     supervisor->worker_pid = pid;
     life_started(&supervisor->life, now_ms);
     struct log_field limit = setup->watches ? log_bytes("limit", setup->limit_bytes) : log_text("limit", NULL);
@@ -47,6 +57,7 @@ static int start_worker(struct supervisor *supervisor, struct child_failure *ret
               log_text("target", setup->watches ? setup_target_name(setup) : NULL));
     watch_worker_started(&supervisor->watch, pid, now_ms);
     supervisor->confirm_at_ms = setup->plan.library[0] != '\0' ? now_ms + CONFIRM_AFTER_MS : LOOP_FOREVER;
+    supervisor->release_at_ms = now_ms + RELEASE_AFTER_MS;
     return 0;
 }
 
@@ -55,7 +66,7 @@ static void restart_worker(struct supervisor *supervisor)
     struct child_failure failure = { 0 };
     if (start_worker(supervisor, &failure) == 0)
         return;
-    life_start_failed(&supervisor->life, loop_now_ms());
+    life_start_failed(&supervisor->life, now_of(supervisor));
     log_warning("cannot start the worker; trying again later", log_text("step", child_stage_name(&failure)),
                 failure.error);
 }
@@ -122,7 +133,7 @@ static void apply(struct supervisor *supervisor, enum life_action action)
 
 static void worker_gone(struct supervisor *supervisor, int status)
 {
-    uint64_t now_ms = loop_now_ms();
+    uint64_t now_ms = now_of(supervisor);
     supervisor->worker_pid = 0;
     supervisor->exit_status = status;
     supervisor->confirm_at_ms = LOOP_FOREVER;
@@ -162,7 +173,7 @@ static void reap(struct supervisor *supervisor)
             if (!supervisor->said_wait)
                 warn("cannot wait for children; trying again", -r);
             supervisor->said_wait = true;
-            supervisor->reap_retry_ms = loop_now_ms() + REAP_RETRY_MS;
+            supervisor->reap_retry_ms = now_of(supervisor) + REAP_RETRY_MS;
             return;
         }
         supervisor->said_wait = false;
@@ -179,8 +190,6 @@ static void take_signal(struct supervisor *supervisor, const struct signals_info
     const struct config_worker *config = &supervisor->setup->load.config.worker;
     int number = info->number;
 
-    if (number == SIGCHLD) /* children are reaped after every batch of signals */
-        return;
     if (info->from_kernel && (number == SIGTTIN || number == SIGTTOU)) /* meant for a job of the terminal: us */
         return;
     int passed = config->rewrite[number];
@@ -195,16 +204,23 @@ static void take_signal(struct supervisor *supervisor, const struct signals_info
     if (number < 64 && (config->stop_signals >> number & 1) != 0) {
         supervisor->stop_signal = passed;
         watch_freeze(&supervisor->watch);
-        apply(supervisor, life_stop(&supervisor->life, loop_now_ms()));
+        apply(supervisor, life_stop(&supervisor->life, now_of(supervisor)));
     }
 }
 
-static void take_signals(struct supervisor *supervisor)
+/* Returns whether a child may have ended. */
+static bool take_signals(struct supervisor *supervisor)
 {
     struct signals_info infos[SIGNALS_BATCH];
+    bool child = false;
     int count = signals_read(supervisor->signal_fd, infos);
-    for (int i = 0; i < count; i++)
-        take_signal(supervisor, &infos[i]);
+    for (int i = 0; i < count; i++) {
+        if (infos[i].number == SIGCHLD)
+            child = true;
+        else
+            take_signal(supervisor, &infos[i]);
+    }
+    return child;
 }
 
 /* ---- time ---- */
@@ -227,17 +243,35 @@ static void confirm_library(struct supervisor *supervisor, uint64_t now_ms)
 static uint64_t next_deadline_ms(const struct supervisor *supervisor)
 {
     uint64_t deadline_ms = earliest(life_deadline_ms(&supervisor->life), watch_due_ms(&supervisor->watch));
+    deadline_ms = earliest(deadline_ms, supervisor->release_at_ms);
     return earliest(deadline_ms, earliest(supervisor->reap_retry_ms, supervisor->confirm_at_ms));
+}
+
+static void keep_time(struct supervisor *supervisor)
+{
+    if (next_deadline_ms(supervisor) == LOOP_FOREVER)
+        return;
+    uint64_t now_ms = now_of(supervisor);
+    if (now_ms >= supervisor->reap_retry_ms)
+        reap(supervisor);
+    if (now_ms >= supervisor->release_at_ms) {
+        supervisor->release_at_ms = LOOP_FOREVER;
+        (void)self_release_code();
+        if (supervisor->setup->watches) /* what is touched from now on stays, however short memory gets */
+            (void)self_lock_memory();
+    }
+    apply(supervisor, life_tick(&supervisor->life, now_ms));
+    watch_tick(&supervisor->watch, now_ms);
+    confirm_library(supervisor, now_ms);
 }
 
 void supervisor_run(struct supervisor *supervisor)
 {
     struct loop_events events;
     bool said_loop = false;
-    (void)self_release_code();
     while (!supervisor->leaving) {
-        events.count = 0;
         int r = loop_wait(&supervisor->loop, next_deadline_ms(supervisor), &events);
+        supervisor->now_ms = 0;
         if (r < 0 && !said_loop)
             warn("cannot wait for events; looking for them ten times a second", -r);
         said_loop = r < 0;
@@ -246,16 +280,11 @@ void supervisor_run(struct supervisor *supervisor)
             if (events.tag[i] == TAG_SIGNALS)
                 signals = true;
             else
-                watch_event(&supervisor->watch, events.tag[i], loop_now_ms());
+                watch_event(&supervisor->watch, events.tag[i], now_of(supervisor));
         }
-        if (signals)
-            take_signals(supervisor);
-        uint64_t now_ms = loop_now_ms();
-        if (signals || now_ms >= supervisor->reap_retry_ms)
+        if ((signals && take_signals(supervisor)) || r < 0)
             reap(supervisor);
-        apply(supervisor, life_tick(&supervisor->life, now_ms));
-        watch_tick(&supervisor->watch, now_ms);
-        confirm_library(supervisor, now_ms);
+        keep_time(supervisor);
     }
 }
 
@@ -318,7 +347,6 @@ static void raise_own_limits(struct supervisor *supervisor)
     if (!supervisor->setup->watches)
         return;
     spec->restore_nofile = descriptors_raise_limit(&spec->nofile) == 0;
-    (void)self_lock_memory();
     (void)self_lower_oom_score(&before, &changed);
     if (changed && !spec->set_oom_score_adj) {
         spec->set_oom_score_adj = true;

@@ -316,7 +316,10 @@ static void learn_worker(struct watch *watch)
         fleet_set_counts(&watch->fleet, FLEET_WORKER, counts);
 }
 
-/* Look for new processes if any was made since the last time; returns whether that is so. */
+/*
+ * Look for new processes if any was made since the last time. Returns whether
+ * more may come soon: the worker is young, or a process came that counts.
+ */
 static bool discover(struct watch *watch, uint64_t now_ms)
 {
     uint64_t generation = watch->generation + 1;
@@ -335,14 +338,15 @@ static bool discover(struct watch *watch, uint64_t now_ms)
     if (r < 0) {
         if (say_once(&watch->said_list))
             warn_pid("cannot list the worker's processes; trying again later", worker, -r);
-        return changed;
+        return false;
     }
     watch->said_list = false;
+    uint32_t before = watch->fleet.high_slot;
     for (uint32_t i = 0; i < watch->list.count; i++) {
         if (watch->list.item[i].pid != worker)
             consider(watch, watch->list.item[i].pid, worker, now_ms);
     }
-    return changed;
+    return watch->fleet.high_slot > before || (changed && now_ms < watch->boot_until_ms);
 }
 
 /* ---- looks ---- */
@@ -410,6 +414,7 @@ void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms)
     target_init(&watch->target, watch->setup->target);
     watch->next_look_ms = now_ms + FLEET_LOOK_MIN_MS;
     watch->discover_at_ms = now_ms + WATCH_ADMIT_MS;
+    watch->boot_until_ms = now_ms + WATCH_BOOT_MS;
     if (process_stat(pid, &stat) < 0) {
         warn_pid("cannot watch the worker", pid, ESRCH);
         return;

@@ -21,6 +21,7 @@ enum {
     WATCH_INDEX_SIZE = 2 * FLEET_MAX,
     WATCH_ADMIT_MS = 1000,    /* a younger process may be a fork on its way to exec */
     WATCH_LIMIT_MS = 1000,    /* the limit is read no more often */
+    WATCH_BOOT_MS = 60000,    /* a worker makes its pool within this time of its start */
     WATCH_DISCOVER_MS = 30000 /* processes are looked for at least so often */
 };
 
@@ -39,6 +40,7 @@ struct watch {
     bool said_full, said_open, said_list, said_by_name;
     int generation_fd;
     uint64_t generation;
+    uint64_t boot_until_ms;
     uint64_t discover_at_ms; /* at the latest */
     uint64_t next_look_ms;
     uint64_t limit_bytes;

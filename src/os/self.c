@@ -2,12 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+enum { PIECE_BYTES = 8 << 10 };
 
 int self_adopt_orphans(void)
 {
@@ -30,13 +34,32 @@ int self_lock_memory(void)
     return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 }
 
+static int release(uintptr_t begin, uintptr_t end)
+{
+    uintptr_t page = (uintptr_t)getpagesize();
+    begin = begin / page * page;
+    end = (end + page - 1) / page * page;
+    for (uintptr_t piece = begin; piece + PIECE_BYTES < end; piece += (uintptr_t)2 * PIECE_BYTES)
+        (void)madvise((void *)piece, PIECE_BYTES, MADV_DONTDUMP);
+    return madvise((void *)begin, end - begin, MADV_DONTNEED) < 0 ? -errno : 0;
+}
+
 int self_release_code(void)
 {
-    extern const char __executable_start[], etext[]; /* ld(1) */
-    uintptr_t page = (uintptr_t)getpagesize();
-    uintptr_t begin = (uintptr_t)__executable_start / page * page;
-    uintptr_t end = ((uintptr_t)etext + page - 1) / page * page;
-    return madvise((void *)begin, end - begin, MADV_DONTNEED) < 0 ? -errno : 0;
+    const ElfW(Phdr) *header = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+    size_t count = getauxval(AT_PHNUM);
+    uintptr_t base = 0; /* where a position-independent executable was loaded */
+    int r = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (header[i].p_type == PT_PHDR)
+            base = (uintptr_t)header - header[i].p_vaddr;
+    }
+    for (size_t i = 0; i < count && r == 0; i++) {
+        uintptr_t begin = base + header[i].p_vaddr;
+        if (header[i].p_type == PT_LOAD && (header[i].p_flags & PF_W) == 0)
+            r = release(begin, begin + header[i].p_memsz);
+    }
+    return r;
 }
 
 int self_lower_oom_score(int *ret_before, bool *ret_changed)

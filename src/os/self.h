@@ -22,7 +22,9 @@ int self_lock_memory(void);
 
 /*
  * The pages of code that were needed to start are the page cache's again; what
- * runs from now on comes back as it is touched.
+ * runs from now on comes back as it is touched. The kernel maps up to 64 KiB
+ * around a fault but never beyond a mapping: ours is cut in pieces by a flag
+ * that means nothing for code (MADV_DONTDUMP, madvise(2)).
  */
 int self_release_code(void);
 

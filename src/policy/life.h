@@ -25,9 +25,10 @@ struct life_config {
 };
 
 enum {
-    LIFE_DELAY_MAX_MS = 60000, /* the restart delay doubles no further */
-    LIFE_STEADY_MS = 60000,    /* a worker that lived so long starts again without an old delay */
-    LIFE_KILL_REPEAT_MS = 1000 /* a process in state D may outlive one KILL */
+    LIFE_DELAY_MAX_MS = 60000,  /* the restart delay doubles no further */
+    LIFE_STEADY_MS = 60000,     /* a worker that lived so long starts again without an old delay */
+    LIFE_KILL_REPEAT_MS = 1000, /* a process in state D may outlive one KILL */
+    LIFE_WAKE_MS = 100          /* a worker that was told to stop has so long before its state is looked at */
 };
 
 enum life_state {
@@ -40,7 +41,7 @@ enum life_state {
 enum life_action {
     LIFE_NONE,
     LIFE_START,     /* start the worker */
-    LIFE_WAKE,      /* the worker was told to stop: CONT it if it is stopped */
+    LIFE_WAKE,      /* the worker was told to stop and has not gone: CONT it if it is stopped */
     LIFE_STOP_REST, /* tell what is left to stop, and wake what is stopped */
     LIFE_KILL_REST, /* the grace is over: KILL what is left, the worker included */
     LIFE_LEAVE      /* exit with the worker's status */
@@ -53,6 +54,7 @@ struct life {
     bool recycling; /* the worker's end was asked for by a recycle */
     uint64_t up_since_ms;
     uint64_t restart_at_ms; /* LIFE_DOWN: when to start */
+    uint64_t wake_at_ms;    /* stopping: when LIFE_WAKE is due, else LIFE_NEVER */
     uint64_t kill_at_ms;    /* stopping: when the grace ends, else LIFE_NEVER */
     uint64_t delay_ms;      /* next restart delay */
 };
