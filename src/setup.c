@@ -225,8 +225,11 @@ static void choose_kept_capabilities(struct setup *setup)
 {
     uint64_t held = setup->held_capabilities = privileges_held();
     uint64_t needed = capability(CAP_KILL);
-    if (setup->watches || setup->plan.library[0] != '\0')
-        needed |= capability(CAP_SYS_PTRACE);
+    if (setup->watches || setup->plan.library[0] != '\0') {
+        /* To look into a worker one needs this, or all that the worker has (ptrace(2)). */
+        bool same_user = !setup->privileges.set_ids && !setup->privileges.set_capabilities;
+        needed |= (held & capability(CAP_SYS_PTRACE)) == 0 && same_user ? held : capability(CAP_SYS_PTRACE);
+    }
     if (setup->may_restart) {
         needed |= capability(CAP_SETUID) | capability(CAP_SETGID) | capability(CAP_SETPCAP) |
                   capability(CAP_SYS_RESOURCE) | setup->privileges.mask;

@@ -51,10 +51,11 @@ static int start_worker(struct supervisor *supervisor, struct child_failure *ret
     uint64_t now_ms = now_of(supervisor);
     supervisor->worker_pid = pid;
     life_started(&supervisor->life, now_ms);
-    struct log_field limit = setup->watches ? log_bytes("limit", setup->limit_bytes) : log_text("limit", NULL);
+    const char *policy = setup->load.file != NULL ? setup->load.file : setup->load.any ? "settings" : "none";
+    struct log_field limit = setup->watches ? log_bytes("limit", setup->limit_bytes) : log_text("limit", "none");
     log_event(LOG_INFO, "start", log_number("pid", pid), log_text("program", setup->options.program[0]),
-              log_text("policy", setup->load.file), limit,
-              log_text("target", setup->watches ? setup_target_name(setup) : NULL));
+              log_text("policy", policy), limit,
+              log_text("target", setup->watches ? setup_target_name(setup) : "none"));
     watch_worker_started(&supervisor->watch, pid, now_ms);
     supervisor->confirm_at_ms = setup->plan.library[0] != '\0' ? now_ms + CONFIRM_AFTER_MS : LOOP_FOREVER;
     supervisor->release_at_ms = now_ms + RELEASE_AFTER_MS;

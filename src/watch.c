@@ -112,8 +112,9 @@ static void report_trim(const struct fleet_decision *decision)
 static void log_recycle(const struct fleet_decision *decision, bool dry_run)
 {
     const char *method = decision->method == FLEET_METHOD_RESPAWN ? "respawn" : "signal";
+    struct log_field eta = decision->eta_ms == FLEET_NEVER ? log_text("eta", "never") : log_ms("eta", decision->eta_ms);
     log_event(LOG_INFO, "recycle", log_number("pid", decision->pid), log_bytes("rss", decision->rss_bytes),
-              log_bytes("at", decision->at_bytes), log_text("reason", reason_name(decision->reason)),
+              log_bytes("at", decision->at_bytes), eta, log_text("reason", reason_name(decision->reason)),
               log_text("method", method), log_text("dry_run", dry_run ? "yes" : NULL));
 }
 

@@ -323,6 +323,14 @@ static int choose_victim(const struct fleet *fleet)
     return victim;
 }
 
+/* At the rate of this look. The sum counts shared pages more than once, so that it may be at the limit already. */
+static uint64_t time_to_limit_ms(const struct fleet *fleet)
+{
+    if (fleet->sum_bytes >= fleet->limit_bytes)
+        return 0;
+    return fleet->sum_rate < 1000 ? FLEET_NEVER : (fleet->limit_bytes - fleet->sum_bytes) / (fleet->sum_rate / 1000);
+}
+
 static struct fleet_decision begin_recycle(struct fleet *fleet, uint16_t victim)
 {
     enum fleet_method method = method_for(fleet, victim);
@@ -350,17 +358,18 @@ static struct fleet_decision begin_recycle(struct fleet *fleet, uint16_t victim)
                                     .slot = slot,
                                     .pid = over->pid,
                                     .rss_bytes = over->rss_bytes,
-                                    .at_bytes = line_of(fleet, over) };
+                                    .at_bytes = line_of(fleet, over),
+                                    .eta_ms = time_to_limit_ms(fleet) };
 }
 
-/* Time to the limit at the rate of this look, shared out among the samples that are still to be taken. */
+/* Shared out among the samples that are still to be taken. */
 static void set_pace(struct fleet *fleet)
 {
+    uint64_t eta_ms = time_to_limit_ms(fleet);
     fleet->pace_ms = fleet->config.look_ms;
-    if (fleet->sum_rate / 1000 == 0 || fleet->sum_bytes >= fleet->limit_bytes)
+    if (eta_ms == FLEET_NEVER || eta_ms == 0)
         return;
-    uint64_t reach_ms = (fleet->limit_bytes - fleet->sum_bytes) / (fleet->sum_rate / 1000);
-    uint64_t pace_ms = reach_ms / (2 * ((uint64_t)fleet->config.samples + 1));
+    uint64_t pace_ms = eta_ms / (2 * ((uint64_t)fleet->config.samples + 1));
     fleet->pace_ms = min_u64(fleet->config.look_ms, max_u64(pace_ms, FLEET_LOOK_MIN_MS));
 }
 

@@ -95,6 +95,7 @@ struct fleet_decision {
     uint64_t at_bytes; /* the line that was crossed */
     uint64_t before_bytes;
     uint64_t took_ms;
+    uint64_t eta_ms; /* FLEET_RECYCLE: to the limit, as all that counts grows now; FLEET_NEVER: it does not */
 };
 
 enum fleet_state {
