@@ -14,7 +14,6 @@
 #include "trimtab/exit.h"
 
 enum {
-    TAG_SIGNALS = 1,
     REAP_RETRY_MS = 100,
     RELEASE_AFTER_MS = 1000, /* a container that lives longer is here to stay */
     CONFIRM_AFTER_MS = 2000  /* the loader maps a preloaded library before anything else */
@@ -210,16 +209,14 @@ static void take_signal(struct supervisor *supervisor, const struct signals_info
 }
 
 /* Returns whether a child may have ended. */
-static bool take_signals(struct supervisor *supervisor)
+static bool take_signals(struct supervisor *supervisor, const struct loop_events *events)
 {
-    struct signals_info infos[SIGNALS_BATCH];
     bool child = false;
-    int count = signals_read(supervisor->signal_fd, infos);
-    for (int i = 0; i < count; i++) {
-        if (infos[i].number == SIGCHLD)
+    for (int i = 0; i < events->signal_count; i++) {
+        if (events->signal[i].number == SIGCHLD)
             child = true;
         else
-            take_signal(supervisor, &infos[i]);
+            take_signal(supervisor, &events->signal[i]);
     }
     return child;
 }
@@ -276,14 +273,9 @@ void supervisor_run(struct supervisor *supervisor)
         if (r < 0 && !said_loop)
             warn("cannot wait for events; looking for them ten times a second", -r);
         said_loop = r < 0;
-        bool signals = r < 0; /* then nobody tells what is ready */
-        for (int i = 0; i < events.count; i++) {
-            if (events.tag[i] == TAG_SIGNALS)
-                signals = true;
-            else
-                watch_event(&supervisor->watch, events.tag[i], now_of(supervisor));
-        }
-        if ((signals && take_signals(supervisor)) || r < 0)
+        for (int i = 0; i < events.count; i++)
+            watch_event(&supervisor->watch, events.tag[i], now_of(supervisor));
+        if (take_signals(supervisor, &events) || r < 0)
             reap(supervisor);
         keep_time(supervisor);
     }
@@ -301,16 +293,6 @@ static void fail(const char *what, int error)
     char text[2 * SETUP_ERROR_MAX];
     (void)snprintf(text, sizeof text, "cannot %s: %s", what, strerror(error));
     log_fatal(text);
-}
-
-static int open_loop(struct supervisor *supervisor)
-{
-    int r = loop_open(&supervisor->loop);
-    if (r == 0)
-        r = supervisor->signal_fd = signals_open();
-    if (r >= 0)
-        r = loop_add(&supervisor->loop, supervisor->signal_fd, TAG_SIGNALS);
-    return r;
 }
 
 static int prepare_spec(struct supervisor *supervisor)
@@ -360,8 +342,8 @@ static void settle(struct supervisor *supervisor)
 {
     const struct setup *setup = supervisor->setup;
     if (!setup->may_restart) {
-        int keep[4 + CGROUP_DEPTH_MAX] = { supervisor->loop.epoll_fd, supervisor->signal_fd, log_descriptor(), -1 };
-        size_t count = 4;
+        int keep[3 + CGROUP_DEPTH_MAX] = { supervisor->loop.epoll_fd, supervisor->loop.signal_fd, log_descriptor() };
+        size_t count = 3;
         for (int i = 0; i < setup->cgroup.count; i++)
             keep[count++] = setup->cgroup.limit_fd[i];
         int r = descriptors_close_except(keep, count);
@@ -398,8 +380,8 @@ int supervisor_start(struct supervisor *supervisor, const struct setup *setup)
     supervisor->stop_signal = SIGTERM;
     supervisor->reap_retry_ms = LOOP_FOREVER;
     supervisor->confirm_at_ms = LOOP_FOREVER;
-    int r = open_loop(supervisor);
-    if (r >= 0)
+    int r = loop_open(&supervisor->loop, setup->watches);
+    if (r == 0)
         r = prepare_spec(supervisor);
     if (r < 0) {
         fail("get ready", -r);

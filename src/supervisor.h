@@ -20,7 +20,6 @@
 struct supervisor {
     const struct setup *setup;
     struct loop loop;
-    int signal_fd;
     struct life life;
     struct child_spec spec;
     char *script_argv[32]; /* of spec, where that is enough */

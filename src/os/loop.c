@@ -1,5 +1,5 @@
 /*
- * Owns the epoll descriptor and every sleep of trimtab. Time is
+ * Owns the descriptors that are waited on and every sleep of trimtab. Time is
  * CLOCK_MONOTONIC throughout: a wall clock that is set cannot move a deadline.
  */
 #include "loop.h"
@@ -20,10 +20,16 @@ uint64_t loop_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-int loop_open(struct loop *loop)
+int loop_open(struct loop *loop, bool descriptors)
 {
+    *loop = (struct loop){ .epoll_fd = -1, .signal_fd = -1 };
+    if (!descriptors)
+        return 0;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    return loop->epoll_fd < 0 ? -errno : 0;
+    if (loop->epoll_fd < 0)
+        return -errno;
+    loop->signal_fd = signals_open();
+    return loop->signal_fd < 0 ? loop->signal_fd : loop_add(loop, loop->signal_fd, LOOP_SIGNALS);
 }
 
 int loop_add(struct loop *loop, int fd, uint32_t tag)
@@ -53,27 +59,40 @@ static int timeout_ms(uint64_t deadline_ms)
     return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
 }
 
-static void pause_without_epoll(void)
+static int pause_after(int error)
 {
     if (poll(NULL, 0, PAUSE_MS) < 0 && errno != EINTR)
         (void)nanosleep(&(struct timespec){ .tv_nsec = PAUSE_MS * 1000000L }, NULL);
+    return error;
+}
+
+static int wait_for_descriptors(struct loop *loop, int wait_ms, struct loop_events *ret_events)
+{
+    struct epoll_event events[LOOP_BATCH];
+    int count = epoll_wait(loop->epoll_fd, events, LOOP_BATCH, wait_ms);
+    int r = count >= 0 || errno == EINTR ? 0 : pause_after(-errno);
+    bool signals = r < 0; /* then nobody tells what is ready */
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.u32 == LOOP_SIGNALS)
+            signals = true;
+        else
+            ret_events->tag[ret_events->count++] = events[i].data.u32;
+    }
+    if (signals)
+        ret_events->signal_count = signals_read(loop->signal_fd, ret_events->signal);
+    return r;
 }
 
 int loop_wait(struct loop *loop, uint64_t deadline_ms, struct loop_events *ret_events)
 {
-    struct epoll_event events[LOOP_BATCH];
-
+    int wait_ms = timeout_ms(deadline_ms);
     ret_events->count = 0;
-    int count = epoll_wait(loop->epoll_fd, events, LOOP_BATCH, timeout_ms(deadline_ms));
-    if (count < 0 && errno == EINTR)
-        return 0;
-    if (count < 0) {
-        int error = errno;
-        pause_without_epoll();
-        return -error;
-    }
-    for (int i = 0; i < count; i++)
-        ret_events->tag[i] = events[i].data.u32;
-    ret_events->count = count;
+    ret_events->signal_count = 0;
+    if (loop->epoll_fd >= 0)
+        return wait_for_descriptors(loop, wait_ms, ret_events);
+    int r = signals_wait(wait_ms, ret_events->signal);
+    if (r < 0)
+        return pause_after(r);
+    ret_events->signal_count = r;
     return 0;
 }

@@ -14,6 +14,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifdef SYS_rt_sigtimedwait_time64
+#define RT_SIGTIMEDWAIT SYS_rt_sigtimedwait_time64 /* 32 bit: time_t has 64 */
+#else
+#define RT_SIGTIMEDWAIT SYS_rt_sigtimedwait
+#endif
+
 static int set_mask(const sigset_t *mask, sigset_t *ret_before)
 {
     return syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, ret_before, (size_t)(_NSIG / 8)) < 0 ? -errno : 0;
@@ -56,9 +62,27 @@ int signals_open(void)
 }
 
 /* A write to a pipe without a reader: the kernel sends SIGPIPE in the writer's own name. */
-static bool is_own_pipe(const struct signalfd_siginfo *info)
+static bool is_own_pipe(int number, int code, pid_t sender)
 {
-    return info->ssi_signo == SIGPIPE && info->ssi_code == SI_USER && (pid_t)info->ssi_pid == getpid();
+    return number == SIGPIPE && code == SI_USER && sender == getpid();
+}
+
+int signals_wait(int wait_ms, struct signals_info *ret_info)
+{
+    siginfo_t raw;
+    sigset_t all;
+    struct timespec left = { .tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000L };
+    fill(&all);
+    int number = (int)syscall(RT_SIGTIMEDWAIT, &all, &raw, wait_ms < 0 ? NULL : &left, (size_t)(_NSIG / 8));
+    if (number < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    if (is_own_pipe(raw.si_signo, raw.si_code, raw.si_pid))
+        return 0;
+    *ret_info = (struct signals_info){
+        .number = raw.si_signo, .from_kernel = raw.si_code > 0, .queued = raw.si_code == SI_QUEUE, .sender = raw.si_pid
+    };
+    memcpy(&ret_info->value, &raw.si_value, sizeof raw.si_value);
+    return 1;
 }
 
 int signals_read(int signal_fd, struct signals_info *ret_infos)
@@ -75,7 +99,7 @@ int signals_read(int signal_fd, struct signals_info *ret_infos)
         if (size == 0)
             return 0;
         for (size_t i = 0; i < (size_t)size / sizeof raw[0]; i++) {
-            if (is_own_pipe(&raw[i]))
+            if (is_own_pipe((int)raw[i].ssi_signo, raw[i].ssi_code, (pid_t)raw[i].ssi_pid))
                 continue;
             ret_infos[count++] = (struct signals_info){ .number = (int)raw[i].ssi_signo,
                                                         .from_kernel = raw[i].ssi_code > 0,

@@ -44,6 +44,12 @@ int signals_open(void);
 int signals_read(int signal_fd, struct signals_info *ret_infos);
 
 /*
+ * Wait for one signal, at most so long; -1: for ever. Returns 1, 0 when none
+ * came, or -errno.
+ */
+int signals_wait(int wait_ms, struct signals_info *ret_info);
+
+/*
  * Pass a signal on to a child of ours that has not been reaped (its pid cannot
  * have been reused), or to its process group. A queued signal keeps its value,
  * a group's does not. Returns 0 or -errno.

@@ -15,7 +15,7 @@ static int first[2], second[2];
 static int open_all(void **state)
 {
     (void)state;
-    return loop_open(&loop) | pipe(first) | pipe(second);
+    return loop_open(&loop, true) | pipe(first) | pipe(second);
 }
 
 static int close_all(void **state)
@@ -25,7 +25,7 @@ static int close_all(void **state)
         (void)close(first[i]);
         (void)close(second[i]);
     }
-    return close(loop.epoll_fd);
+    return close(loop.epoll_fd) | close(loop.signal_fd);
 }
 
 static void a_deadline_is_never_early(void **state)
@@ -102,13 +102,42 @@ static void a_signal_gives_no_events_and_no_error(void **state)
 
 static void a_refusal_is_told_after_a_pause(void **state)
 {
-    struct loop broken = { .epoll_fd = -1 };
+    struct loop broken = { .epoll_fd = 9999, .signal_fd = -1 };
     struct loop_events events = { .count = 5 };
     (void)state;
     uint64_t before_ms = loop_now_ms();
     assert_int_equal(loop_wait(&broken, LOOP_FOREVER, &events), -EBADF);
     assert_int_equal(events.count, 0);
     assert_true(loop_now_ms() - before_ms >= 99);
+}
+
+static void signals_are_told_with_and_without_descriptors(void **state)
+{
+    struct signals_inherited inherited;
+    struct loop_events events;
+    struct loop alone;
+    (void)state;
+    assert_int_equal(loop_open(&alone, false), 0);
+    assert_int_equal(signals_take(&inherited), 0);
+    struct loop *loops[] = { &alone, &loop };
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(loop_wait(loops[i], 0, &events), 0);
+        assert_int_equal(events.signal_count, 0);
+        uint64_t deadline_ms = loop_now_ms() + 3;
+        assert_int_equal(loop_wait(loops[i], deadline_ms, &events), 0);
+        assert_true(loop_now_ms() >= deadline_ms);
+        assert_int_equal(sigqueue(getpid(), SIGRTMIN + 1, (union sigval){ .sival_int = 41 }), 0);
+        assert_int_equal(loop_wait(loops[i], LOOP_FOREVER, &events), 0);
+        assert_int_equal(events.signal_count, 1);
+        assert_int_equal(events.signal[0].number, SIGRTMIN + 1);
+        assert_int_equal((int)events.signal[0].value, 41);
+        assert_true(events.signal[0].queued && !events.signal[0].from_kernel);
+        assert_int_equal(events.signal[0].sender, getpid());
+        assert_int_equal(kill(getpid(), SIGPIPE), 0); /* as a write of our own would */
+        assert_int_equal(loop_wait(loops[i], 0, &events), 0);
+        assert_int_equal(events.signal_count, 0);
+    }
+    assert_int_equal(signals_restore(&inherited), 0);
 }
 
 int main(void)
@@ -119,6 +148,7 @@ int main(void)
                                         CASE(what_is_readable_is_told_by_its_tag_until_it_is_read),
                                         CASE(what_was_removed_is_silent),
                                         CASE(a_signal_gives_no_events_and_no_error),
+                                        CASE(signals_are_told_with_and_without_descriptors),
                                         CASE(a_refusal_is_told_after_a_pause) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,10 +4,12 @@
  */
 #include <fnmatch.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,6 +52,16 @@
 #define clock_gettime small_clock_gettime
 #include "small/clock.c"
 #undef clock_gettime
+
+#define stat(path, result) small_stat(path, result)
+#define fstat(fd, result)  small_fstat(fd, result)
+#include "small/stat.c"
+#undef stat
+#undef fstat
+
+#define sigaction(number, action, before) small_sigaction(number, action, before)
+#include "small/sigaction.c"
+#undef sigaction
 
 #include "cmocka_all.h"
 
@@ -203,6 +215,41 @@ static void the_clock_is_the_same(void **state)
     assert_int_equal(small_clock_gettime(-1, &ours), -1);
 }
 
+static void files_look_the_same(void **state)
+{
+    struct stat ours, libcs;
+    (void)state;
+    memset(&ours, 0, sizeof ours);
+    memset(&libcs, 0, sizeof libcs);
+    assert_int_equal(small_stat("/etc/passwd", &ours), 0);
+    assert_int_equal(stat("/etc/passwd", &libcs), 0);
+    assert_memory_equal(&ours, &libcs, sizeof ours);
+    assert_int_equal(small_stat("/no/such", &ours), -1);
+    assert_int_equal(small_fstat(0, &ours), fstat(0, &libcs));
+    assert_true(ours.st_ino == libcs.st_ino && ours.st_mode == libcs.st_mode);
+    assert_int_equal(small_fstat(-1, &ours), -1);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+}
+
+static void dispositions_are_set_and_told(void **state)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    struct sigaction handler = { .sa_handler = on_signal };
+    struct sigaction before;
+    (void)state;
+    assert_int_equal(small_sigaction(SIGUSR1, &ignore, NULL), 0);
+    assert_int_equal(sigaction(SIGUSR1, NULL, &before), 0);
+    assert_ptr_equal(before.sa_handler, SIG_IGN);
+    assert_int_equal(small_sigaction(SIGUSR1, NULL, &before), 0);
+    assert_ptr_equal(before.sa_handler, SIG_IGN);
+    assert_int_equal(small_sigaction(SIGUSR1, &handler, NULL), -1);
+    assert_int_equal(small_sigaction(SIGKILL, &ignore, NULL), -1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -210,6 +257,7 @@ int main(void)
         cmocka_unit_test(dprintf_writes_all_of_it),     cmocka_unit_test(patterns_match_as_the_librarys),
         cmocka_unit_test(searches_find_the_same_place), cmocka_unit_test(numbers_end_where_the_librarys_do),
         cmocka_unit_test(the_heap_hands_out_and_grows), cmocka_unit_test(the_clock_is_the_same),
+        cmocka_unit_test(files_look_the_same),          cmocka_unit_test(dispositions_are_set_and_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
