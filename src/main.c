@@ -58,7 +58,7 @@ int main(int argc, char **argv)
         return refuse(options->error, TRIMTAB_EXIT_USAGE);
     if (options->help || options->version || options->license)
         return print_and_leave(options);
-    if (options->death_signal != 0 && (r = self_die_with_parent(options->death_signal, parent)) < 0)
+    if (options->death_signal != 0 && self_die_with_parent(options->death_signal, parent) < 0)
         return refuse("cannot ask for a signal at the parent's end", TRIMTAB_EXIT_SYSTEM);
     if (setup_read(&trimtab.setup, environ) < 0)
         return refuse(trimtab.setup.error, TRIMTAB_EXIT_USAGE);

@@ -319,7 +319,8 @@ static void learn_worker(struct watch *watch)
 
 /*
  * Look for new processes if any was made since the last time. Returns whether
- * more may come soon: the worker is young, or a process came that counts.
+ * more may come soon: the worker is young and alone, or a process came that
+ * counts.
  */
 static bool discover(struct watch *watch, uint64_t now_ms)
 {
@@ -347,7 +348,8 @@ static bool discover(struct watch *watch, uint64_t now_ms)
         if (watch->list.item[i].pid != worker)
             consider(watch, watch->list.item[i].pid, worker, now_ms);
     }
-    return watch->fleet.high_slot > before || (changed && now_ms < watch->boot_until_ms);
+    bool booting = now_ms < watch->boot_until_ms && before <= FLEET_WORKER + 1;
+    return watch->fleet.high_slot > before || (changed && booting);
 }
 
 /* ---- looks ---- */

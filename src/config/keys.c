@@ -70,9 +70,9 @@ bool keys_has_section(const char *section)
 
 enum { SLIP_MAX = 32 }; /* no name of ours is longer */
 
-static char lower(char c)
+static int lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
 static size_t least(size_t a, size_t b)

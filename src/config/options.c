@@ -299,7 +299,11 @@ void options_help(char *ret_text, size_t size)
 
     for (int i = 0; i < ROWS && used < size; i++) {
         const struct option_row *row = &rows[i];
-        const char letter[] = { row->letter ? '-' : ' ', row->letter ? row->letter : ' ', row->letter ? ',' : ' ', 0 };
+        char letter[] = "-?,";
+        if (row->letter)
+            letter[1] = row->letter;
+        else
+            memset(letter, ' ', sizeof letter - 1);
         (void)snprintf(left, sizeof left, "%s --%s%s%s", letter, row->name, row->argument ? " " : "",
                        row->argument ? row->argument : "");
         used += (size_t)snprintf(ret_text + used, size - used, "  %-28s %s\n", left, row->help);

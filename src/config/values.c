@@ -89,8 +89,8 @@ static const char *apply_text(const char *value, char *field)
         if (iscntrl((unsigned char)value[i]))
             return "not plain text: it holds a control character";
     }
-    memset(field, 0, CONFIG_TEXT_MAX);
-    memcpy(field, value, length);
+    memset(field, 0, CONFIG_TEXT_MAX); /* nothing of an earlier value stays behind */
+    memcpy(field, value, length + 1);
     return NULL;
 }
 

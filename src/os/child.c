@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -98,7 +97,7 @@ LEFT_BY_EXEC static int exec_script(const struct child_spec *spec, const char *f
     size_t i;
 
     spec->script_argv[0] = shell;
-    spec->script_argv[1] = (char *)(uintptr_t)file; /* execve(2) does not write to it */
+    spec->script_argv[1] = (char *)file; /* execve(2) does not write to it */
     for (i = 1; spec->argv[i] != NULL; i++)
         spec->script_argv[i + 1] = spec->argv[i];
     spec->script_argv[i + 1] = NULL;

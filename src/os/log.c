@@ -91,9 +91,9 @@ static void put_fraction(struct line *line, uint64_t number, uint64_t scale)
     uint64_t rest = number % scale;
     if (rest > 0)
         put_char(line, '.');
-    for (uint64_t place = scale / 10; rest > 0 && place > 0; place /= 10) {
-        put_char(line, (char)('0' + rest / place));
-        rest %= place;
+    while (rest > 0) { /* as digits after the point: once for each 0 of scale at most */
+        put_char(line, (char)('0' + rest * 10 / scale));
+        rest = rest * 10 % scale;
     }
 }
 

@@ -35,7 +35,8 @@ enum { NATIVE_DATA = ELFDATA2MSB };
 struct elf {
     int fd;
     uint64_t size; /* of the file */
-    bool wide;     /* ELFCLASS64 */
+    mode_t mode;
+    bool wide; /* ELFCLASS64 */
     uint16_t type;
     uint16_t machine;
     uint64_t segment_offset;
@@ -98,19 +99,20 @@ static int elf_read_header(struct elf *elf)
 
 static int elf_segment(const struct elf *elf, unsigned index, struct segment *ret_segment)
 {
-    int r;
     if (elf->wide) {
         Elf64_Phdr header;
-        r = read_at(elf, elf->segment_offset + (uint64_t)index * sizeof header, &header, sizeof header);
-        if (r == 0)
-            *ret_segment = (struct segment){ header.p_type, header.p_offset, header.p_vaddr, header.p_filesz };
+        int r = read_at(elf, elf->segment_offset + (uint64_t)index * sizeof header, &header, sizeof header);
+        if (r < 0)
+            return r;
+        *ret_segment = (struct segment){ header.p_type, header.p_offset, header.p_vaddr, header.p_filesz };
     } else {
         Elf32_Phdr header;
-        r = read_at(elf, elf->segment_offset + (uint64_t)index * sizeof header, &header, sizeof header);
-        if (r == 0)
-            *ret_segment = (struct segment){ header.p_type, header.p_offset, header.p_vaddr, header.p_filesz };
+        int r = read_at(elf, elf->segment_offset + (uint64_t)index * sizeof header, &header, sizeof header);
+        if (r < 0)
+            return r;
+        *ret_segment = (struct segment){ header.p_type, header.p_offset, header.p_vaddr, header.p_filesz };
     }
-    return r;
+    return 0;
 }
 
 /* The first segment of a type. 1, 0 when there is none, or -errno. */
@@ -198,20 +200,19 @@ static int dynamic_entry(const struct elf *elf, const struct segment *section, u
         return 0;
     if (section->offset > elf->size)
         return -ENOEXEC;
-    int r;
     if (elf->wide) {
         Elf64_Dyn entry;
-        r = read_at(elf, section->offset + at, &entry, sizeof entry);
-        if (r == 0)
-            *ret_entry = (struct dynamic){ (uint64_t)entry.d_tag, entry.d_un.d_val };
+        int r = read_at(elf, section->offset + at, &entry, sizeof entry);
+        if (r < 0)
+            return r;
+        *ret_entry = (struct dynamic){ (uint64_t)entry.d_tag, entry.d_un.d_val };
     } else {
         Elf32_Dyn entry;
-        r = read_at(elf, section->offset + at, &entry, sizeof entry);
-        if (r == 0)
-            *ret_entry = (struct dynamic){ (uint64_t)entry.d_tag, entry.d_un.d_val };
+        int r = read_at(elf, section->offset + at, &entry, sizeof entry);
+        if (r < 0)
+            return r;
+        *ret_entry = (struct dynamic){ (uint64_t)entry.d_tag, entry.d_un.d_val };
     }
-    if (r < 0)
-        return r;
     return ret_entry->tag != DT_NULL;
 }
 
@@ -287,30 +288,30 @@ static int check_complete(const struct elf *elf)
 /* ---- files ---- */
 
 /* Open a regular file; O_NONBLOCK because a FIFO would wait for its other end. */
-static int open_regular(const char *path, struct elf *ret_elf, struct stat *ret_stat)
+static int open_regular(const char *path, struct elf *ret_elf)
 {
+    struct stat file;
     *ret_elf = (struct elf){ .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) };
     if (ret_elf->fd < 0)
         return -errno;
-    int r = 0;
-    if (fstat(ret_elf->fd, ret_stat) < 0)
-        r = -errno;
-    else if (!S_ISREG(ret_stat->st_mode))
+    int r = fstat(ret_elf->fd, &file) < 0 ? -errno : 0;
+    if (r == 0 && !S_ISREG(file.st_mode))
         r = -EACCES; /* as execve(2) */
-    if (r < 0)
+    if (r < 0) {
         (void)close(ret_elf->fd);
-    else
-        ret_elf->size = (uint64_t)ret_stat->st_size;
-    return r;
+        return r;
+    }
+    ret_elf->size = (uint64_t)file.st_size;
+    ret_elf->mode = file.st_mode;
+    return 0;
 }
 
-static void describe(const struct elf *elf, const struct stat *file, struct program *ret_program)
+static void describe(const struct elf *elf, struct program *ret_program)
 {
     ret_program->elf_class = elf->wide ? ELFCLASS64 : ELFCLASS32;
     ret_program->machine = elf->machine;
     /* Set-group-ID without the group's x bit means something else (inode(7)). */
-    ret_program->set_id =
-        (file->st_mode & S_ISUID) != 0 || (file->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+    ret_program->set_id = (elf->mode & S_ISUID) != 0 || (elf->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
 }
 
 /* ---- scripts ---- */
@@ -396,11 +397,11 @@ int program_inspect(const char *name, const char *path, struct program *ret_prog
     memset(ret_program, 0, sizeof *ret_program);
     for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
         struct elf elf;
-        struct stat file;
         int r = search ? resolve(name, path, ret_program->path, sizeof ret_program->path)
                        : (copy(name, ret_program->path, sizeof ret_program->path) ? 0 : -ENAMETOOLONG);
-        if (r == 0)
-            r = open_regular(ret_program->path, &elf, &file);
+        if (r < 0)
+            return r;
+        r = open_regular(ret_program->path, &elf);
         if (r < 0)
             return r;
         ssize_t got = pread(elf.fd, line, sizeof line - 1, 0);
@@ -409,7 +410,7 @@ int program_inspect(const char *name, const char *path, struct program *ret_prog
             if (r == 0)
                 r = find_program_libc(&elf, &ret_program->libc);
             if (r == 0)
-                describe(&elf, &file, ret_program);
+                describe(&elf, ret_program);
             (void)close(elf.fd);
             return r;
         }
@@ -425,11 +426,10 @@ int program_inspect(const char *name, const char *path, struct program *ret_prog
 int program_inspect_library(const char *file, struct program *ret_program)
 {
     struct elf elf;
-    struct stat stat;
     memset(ret_program, 0, sizeof *ret_program);
     if (!copy(file, ret_program->path, sizeof ret_program->path))
         return -ENAMETOOLONG;
-    int r = open_regular(file, &elf, &stat);
+    int r = open_regular(file, &elf);
     if (r < 0)
         return r;
     r = elf_read_header(&elf);
@@ -440,7 +440,7 @@ int program_inspect_library(const char *file, struct program *ret_program)
     if (r == 0)
         r = find_library_libc(&elf, &ret_program->libc);
     if (r == 0)
-        describe(&elf, &stat, ret_program);
+        describe(&elf, ret_program);
     (void)close(elf.fd);
     return r;
 }

@@ -11,7 +11,7 @@ void *memmem(const void *text, size_t size, const void *part, size_t part_size)
     const char *at = text;
     for (; size >= part_size; at++, size--) {
         if (memcmp(at, part, part_size) == 0)
-            return (void *)(size_t)at;
+            return (void *)at;
     }
     return NULL;
 }
@@ -39,7 +39,7 @@ long strtol(const char *restrict text, char **restrict ret_end, int base)
     if (!negative)
         value = value == LONG_MIN ? LONG_MAX : -value;
     if (ret_end != NULL)
-        *ret_end = (char *)(size_t)(end == digits ? text : end);
+        *ret_end = (char *)(end == digits ? text : end);
     return value;
 }
 

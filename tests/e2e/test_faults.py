@@ -31,6 +31,7 @@ OPTIONS = pytest.mark.parametrize("options", [[], ["--set", "recycle.at=1G"]], i
 
 @pytest.mark.parametrize("calls, fault", [
     ("wait4,waitid", "error=ENOMEM:when=1"), ("wait4,waitid", "error=EINTR:when=1..20"),
+    ("rt_sigtimedwait", "error=ENOMEM:when=1..3"), ("rt_sigtimedwait", "error=EINTR:when=1..5"),
     ("wait4,waitid", "error=EAGAIN:when=1..3"), ("epoll_wait,epoll_pwait", "error=ENOMEM:when=1..3"),
     ("epoll_wait,epoll_pwait", "error=EINTR:when=1..5"), ("epoll_wait,epoll_pwait", "error=EBADF:when=1"),
     ("chdir", "error=EACCES"), ("close_range", "error=ENOSYS"), ("close_range", "error=EPERM"),
@@ -61,7 +62,8 @@ def test_a_terminal_that_refuses_is_no_error(subreaper, programs, error):
 @pytest.mark.parametrize("calls, fault", [
     ("clone,clone3,vfork,fork", "error=EAGAIN:when=1"), ("epoll_create1", "error=EMFILE"), ("signalfd4", "error=EMFILE")])
 def test_a_system_that_fails_before_the_worker_exists_is_111(subreaper, programs, calls, fault):
-    running = subreaper.start(programs / "end", "exit", 0, wrap=strace(subreaper, calls, fault))
+    running = subreaper.start("--set", "recycle.at=1G", programs / "end", "exit", 0,
+                              wrap=strace(subreaper, calls, fault))
     assert running.wait() == 111
     assert running.err != ""
 
