@@ -57,6 +57,17 @@ static void a_policy_is_read(void **state)
     assert_int_equal(load.origin[keys_find("recycle", "signal")].source, SOURCE_DEFAULT);
 }
 
+/* By what the keys say: padding may differ. */
+static void assert_same_config(const struct config *left, const struct config *right)
+{
+    for (int i = 0; i < keys_count; i++) {
+        char left_text[2 * CONFIG_TEXT_MAX], right_text[2 * CONFIG_TEXT_MAX];
+        keys_print(&keys[i], left, left_text, sizeof left_text);
+        keys_print(&keys[i], right, right_text, sizeof right_text);
+        assert_string_equal(left_text, right_text);
+    }
+}
+
 static void an_empty_policy_is_one(void **state)
 {
     static const char *const texts[] = { "", "\n", "\r\n", "#", "[trim]", "\xef\xbb\xbf", "   \t" };
@@ -68,7 +79,7 @@ static void an_empty_policy_is_one(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         assert_int_equal(parse(&load, texts[i], strlen(texts[i])), 0);
         assert_true(load.any);
-        assert_memory_equal(&load.config, &none.config, sizeof none.config);
+        assert_same_config(&load.config, &none.config);
     }
 }
 
@@ -128,7 +139,7 @@ static void what_is_wrong_is_said_with_its_line(void **state)
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         assert_int_equal(parse(&load, refused[i].text, refused[i].size), -1);
         assert_string_equal(load.error, refused[i].error);
-        assert_memory_equal(&load.config, &before.config, sizeof load.config);
+        assert_same_config(&load.config, &before.config);
         assert_memory_equal(load.origin, before.origin, sizeof load.origin);
         assert_false(load.any);
     }
@@ -194,7 +205,7 @@ static void a_message_is_one_printable_line(void **state)
         assert_true(strncmp(load.error, "conf/x.ini:", 11) == 0);
         for (const char *p = load.error; *p != '\0'; p++)
             assert_in_range(*p, 0x20, 0x7e);
-        assert_memory_equal(&load.config, &before.config, sizeof load.config);
+        assert_same_config(&load.config, &before.config);
     }
 }
 
