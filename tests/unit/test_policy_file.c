@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "config/keys.h"
+#include "same_config.h"
 
 #define FILE_NAME     "conf/x.ini"
 #define TEXT(literal) literal, sizeof(literal) - 1
@@ -55,17 +56,6 @@ static void a_policy_is_read(void **state)
     assert_int_equal(load.origin[keys_find("recycle", "grace")].source, SOURCE_FILE);
     assert_int_equal(load.origin[keys_find("recycle", "grace")].line, 6);
     assert_int_equal(load.origin[keys_find("recycle", "signal")].source, SOURCE_DEFAULT);
-}
-
-/* By what the keys say: padding may differ. */
-static void assert_same_config(const struct config *left, const struct config *right)
-{
-    for (int i = 0; i < keys_count; i++) {
-        char left_text[2 * CONFIG_TEXT_MAX], right_text[2 * CONFIG_TEXT_MAX];
-        keys_print(&keys[i], left, left_text, sizeof left_text);
-        keys_print(&keys[i], right, right_text, sizeof right_text);
-        assert_string_equal(left_text, right_text);
-    }
 }
 
 static void an_empty_policy_is_one(void **state)
