@@ -73,14 +73,20 @@ static void restart_worker(struct supervisor *supervisor)
 
 /* ---- what is left when the worker is gone ---- */
 
+/* What cannot be listed or made sure of: as PID 1 everything else here is ours, else it is left alone. */
+static void signal_unseen(int number, int error)
+{
+    if (getpid() == 1)
+        (void)kill(-1, number);
+    else
+        warn("cannot reach the processes that are left", error);
+}
+
 static void signal_rest(struct supervisor *supervisor, int number, bool wake)
 {
     int r = process_list(getpid(), PROCESS_DESCENDANTS, false, &supervisor->rest);
-    if (r < 0) { /* no /proc: as PID 1 everything else is ours */
-        if (getpid() == 1)
-            (void)kill(-1, number);
-        else
-            warn("cannot list the processes that are left", -r);
+    if (r < 0) {
+        signal_unseen(number, -r);
         return;
     }
     if (supervisor->rest.count > 0)
@@ -88,8 +94,13 @@ static void signal_rest(struct supervisor *supervisor, int number, bool wake)
                   log_number("signal", number), log_number("processes", supervisor->rest.count));
     for (uint32_t i = 0; i < supervisor->rest.count; i++) {
         struct process process;
-        if (process_open(&process, supervisor->rest.item[i].pid, 0) < 0)
+        r = process_open(&process, supervisor->rest.item[i].pid, 0);
+        if (r == -ESRCH || r == -ENOENT)
             continue;
+        if (r < 0) {
+            signal_unseen(number, -r);
+            return;
+        }
         r = process_signal(&process, number, false);
         if (r == 0 && wake)
             (void)process_wake(&process);

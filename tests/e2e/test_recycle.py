@@ -388,3 +388,16 @@ def test_signals_are_still_passed_on_while_watching(init):
     worker = running.worker()
     assert children(running.pid) == [worker] and descendants(worker) == []
     assert signal.SIGUSR2 not in signal_set(status(worker)["SigCgt"])
+
+
+def test_past_the_limit_of_processes_it_says_so_and_goes_on(init, programs):
+    """4096 are watched, the worker among them; the rest is said once, and a stop still works."""
+    running = init.start("--set", "recycle.at=1G", "--set", "log.format=json", programs / "many", 4200)
+    warning = until(lambda: [w for w in running.events("warning") if w.get("limit") == 4096], "limit said", 60)
+    assert len(warning) == 1
+    pidfds = [fd for fd in os.listdir(f"/proc/{running.pid}/fd")
+              if "[pidfd]" in os.readlink(f"/proc/{running.pid}/fd/{fd}")]
+    assert len(pidfds) == 4096
+    os.kill(running.pid, signal.SIGTERM)
+    assert running.wait() == 128 + signal.SIGTERM
+    assert len([w for w in running.events("warning") if w.get("limit") == 4096]) == 1
