@@ -279,7 +279,7 @@ void supervisor_run(struct supervisor *supervisor)
     struct loop_events events;
     bool said_loop = false;
     while (!supervisor->leaving) {
-        int r = loop_wait(&supervisor->loop, next_deadline_ms(supervisor), &events);
+        int r = loop_wait(&supervisor->loop, supervisor->now_ms, next_deadline_ms(supervisor), &events);
         supervisor->now_ms = 0;
         if (r < 0 && !said_loop)
             warn("cannot wait for events; looking for them ten times a second", -r);

@@ -48,11 +48,12 @@ int loop_remove(struct loop *loop, int fd)
  * epoll_wait(2) never returns early and our clock is cut to whole
  * milliseconds, so that what is waited for has always come.
  */
-static int timeout_ms(uint64_t deadline_ms)
+static int timeout_ms(uint64_t now_ms, uint64_t deadline_ms)
 {
     if (deadline_ms == LOOP_FOREVER)
         return -1;
-    uint64_t now_ms = loop_now_ms();
+    if (now_ms == 0)
+        now_ms = loop_now_ms();
     if (deadline_ms <= now_ms)
         return 0;
     uint64_t left_ms = deadline_ms - now_ms;
@@ -83,9 +84,9 @@ static int wait_for_descriptors(struct loop *loop, int wait_ms, struct loop_even
     return r;
 }
 
-int loop_wait(struct loop *loop, uint64_t deadline_ms, struct loop_events *ret_events)
+int loop_wait(struct loop *loop, uint64_t now_ms, uint64_t deadline_ms, struct loop_events *ret_events)
 {
-    int wait_ms = timeout_ms(deadline_ms);
+    int wait_ms = timeout_ms(now_ms, deadline_ms);
     ret_events->count = 0;
     ret_events->signal_count = 0;
     if (loop->epoll_fd >= 0)

@@ -44,10 +44,10 @@ int loop_remove(struct loop *loop, int fd);
 
 /*
  * Wait until a signal comes, something is ready or deadline_ms of loop_now_ms
- * has come. When the kernel refuses to wait (-ENOMEM ...) it pauses 100 ms by
+ * has come. now_ms: the time, if it was just read; 0: it is read where needed. When the kernel refuses to wait (-ENOMEM ...) it pauses 100 ms by
  * other means first, so that a caller that tries again does not spin; signals
  * are then told all the same.
  */
-int loop_wait(struct loop *loop, uint64_t deadline_ms, struct loop_events *ret_events);
+int loop_wait(struct loop *loop, uint64_t now_ms, uint64_t deadline_ms, struct loop_events *ret_events);
 
 #endif

@@ -34,7 +34,7 @@ static void a_deadline_is_never_early(void **state)
     (void)state;
     for (int i = 0; i < 20; i++) {
         uint64_t deadline_ms = loop_now_ms() + 3;
-        assert_int_equal(loop_wait(&loop, deadline_ms, &events), 0);
+        assert_int_equal(loop_wait(&loop, 0, deadline_ms, &events), 0);
         assert_int_equal(events.count, 0);
         assert_true(loop_now_ms() >= deadline_ms);
     }
@@ -46,7 +46,7 @@ static void a_deadline_that_has_passed_does_not_wait(void **state)
     (void)state;
     uint64_t before_ms = loop_now_ms();
     for (int i = 0; i < 100; i++)
-        assert_int_equal(loop_wait(&loop, i % 2 == 0 ? 0 : before_ms, &events), 0);
+        assert_int_equal(loop_wait(&loop, 0, i % 2 == 0 ? 0 : before_ms, &events), 0);
     assert_true(loop_now_ms() - before_ms < 1000);
 }
 
@@ -59,12 +59,12 @@ static void what_is_readable_is_told_by_its_tag_until_it_is_read(void **state)
     assert_int_equal(loop_add(&loop, second[0], TAG_SECOND), 0);
     assert_int_equal(write(second[1], "x", 1), 1);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(loop_wait(&loop, LOOP_FOREVER, &events), 0);
+        assert_int_equal(loop_wait(&loop, 0, LOOP_FOREVER, &events), 0);
         assert_int_equal(events.count, 1);
         assert_int_equal(events.tag[0], TAG_SECOND);
     }
     assert_int_equal(read(second[0], &byte, 1), 1);
-    assert_int_equal(loop_wait(&loop, 0, &events), 0);
+    assert_int_equal(loop_wait(&loop, 0, 0, &events), 0);
     assert_int_equal(events.count, 0);
 }
 
@@ -77,7 +77,7 @@ static void what_was_removed_is_silent(void **state)
     assert_int_equal(write(first[1], "x", 1), 1);
     assert_int_equal(loop_remove(&loop, first[0]), 0);
     assert_int_equal(loop_remove(&loop, first[0]), -ENOENT);
-    assert_int_equal(loop_wait(&loop, 0, &events), 0);
+    assert_int_equal(loop_wait(&loop, 0, 0, &events), 0);
     assert_int_equal(events.count, 0);
 }
 
@@ -94,7 +94,7 @@ static void a_signal_gives_no_events_and_no_error(void **state)
     assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
     struct itimerval soon = { .it_value.tv_usec = 20000, .it_interval.tv_usec = 20000 };
     assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
-    int r = loop_wait(&loop, LOOP_FOREVER, &events);
+    int r = loop_wait(&loop, 0, LOOP_FOREVER, &events);
     assert_int_equal(setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL), 0);
     assert_int_equal(r, 0);
     assert_int_equal(events.count, 0);
@@ -106,7 +106,7 @@ static void a_refusal_is_told_after_a_pause(void **state)
     struct loop_events events = { .count = 5 };
     (void)state;
     uint64_t before_ms = loop_now_ms();
-    assert_int_equal(loop_wait(&broken, LOOP_FOREVER, &events), -EBADF);
+    assert_int_equal(loop_wait(&broken, 0, LOOP_FOREVER, &events), -EBADF);
     assert_int_equal(events.count, 0);
     assert_true(loop_now_ms() - before_ms >= 99);
 }
@@ -121,20 +121,20 @@ static void signals_are_told_with_and_without_descriptors(void **state)
     assert_int_equal(signals_take(&inherited), 0);
     struct loop *loops[] = { &alone, &loop };
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(loop_wait(loops[i], 0, &events), 0);
+        assert_int_equal(loop_wait(loops[i], 0, 0, &events), 0);
         assert_int_equal(events.signal_count, 0);
         uint64_t deadline_ms = loop_now_ms() + 3;
-        assert_int_equal(loop_wait(loops[i], deadline_ms, &events), 0);
+        assert_int_equal(loop_wait(loops[i], 0, deadline_ms, &events), 0);
         assert_true(loop_now_ms() >= deadline_ms);
         assert_int_equal(sigqueue(getpid(), SIGRTMIN + 1, (union sigval){ .sival_int = 41 }), 0);
-        assert_int_equal(loop_wait(loops[i], LOOP_FOREVER, &events), 0);
+        assert_int_equal(loop_wait(loops[i], 0, LOOP_FOREVER, &events), 0);
         assert_int_equal(events.signal_count, 1);
         assert_int_equal(events.signal[0].number, SIGRTMIN + 1);
         assert_int_equal((int)events.signal[0].value, 41);
         assert_true(events.signal[0].queued && !events.signal[0].from_kernel);
         assert_int_equal(events.signal[0].sender, getpid());
         assert_int_equal(kill(getpid(), SIGPIPE), 0); /* as a write of our own would */
-        assert_int_equal(loop_wait(loops[i], 0, &events), 0);
+        assert_int_equal(loop_wait(loops[i], 0, 0, &events), 0);
         assert_int_equal(events.signal_count, 0);
     }
     assert_int_equal(signals_restore(&inherited), 0);

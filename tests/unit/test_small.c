@@ -3,7 +3,9 @@
  * results. The files are included under other names, so that both are here.
  */
 #include <fnmatch.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -58,6 +60,12 @@
 #include "small/stat.c"
 #undef stat
 #undef fstat
+
+#define fgetpwent small_fgetpwent
+#define fgetgrent small_fgetgrent
+#include "small/account.c"
+#undef fgetpwent
+#undef fgetgrent
 
 #define sigaction(number, action, before) small_sigaction(number, action, before)
 #include "small/sigaction.c"
@@ -232,6 +240,62 @@ static void files_look_the_same(void **state)
     assert_int_equal(small_fstat(-1, &ours), -1);
 }
 
+static FILE *text_file(const char *text)
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    rewind(file);
+    return file;
+}
+
+static void accounts_are_read_and_bad_lines_skipped(void **state)
+{
+    static const char users[] = "root:x:0:0:root:/root:/bin/sh\n"
+                                "\nbroken\nempty:x:::\nhalf:x:12:\nminus:x:-1:0::/:\nword:x:12a:7::/:\n"
+                                "www:x:33:44:a,b:/var:/bin/false\nlast:x:5:6";
+    static const char groups[] = "root:x:0:\nbad:x:\nwww:x:33:ann,bob\nlast:x:4:carl";
+    FILE *ours = text_file(users);
+    const struct passwd *user;
+    (void)state;
+    assert_string_equal(small_fgetpwent(ours)->pw_name, "root");
+    user = small_fgetpwent(ours);
+    assert_string_equal(user->pw_name, "www");
+    assert_true(user->pw_uid == 33 && user->pw_gid == 44);
+    assert_string_equal(user->pw_shell, "/bin/false");
+    user = small_fgetpwent(ours);
+    assert_string_equal(user->pw_name, "last");
+    assert_int_equal(user->pw_gid, 6);
+    assert_null(small_fgetpwent(ours));
+    (void)fclose(ours);
+
+    ours = text_file(groups);
+    assert_string_equal(small_fgetgrent(ours)->gr_name, "root");
+    const struct group *group = small_fgetgrent(ours);
+    assert_string_equal(group->gr_name, "www");
+    assert_string_equal(group->gr_mem[1], "bob");
+    assert_null(group->gr_mem[2]);
+    assert_string_equal(small_fgetgrent(ours)->gr_mem[0], "carl");
+    assert_null(small_fgetgrent(ours));
+    (void)fclose(ours);
+}
+
+static void this_machines_accounts_are_the_librarys(void **state)
+{
+    FILE *ours = fopen("/etc/passwd", "re");
+    FILE *libcs = fopen("/etc/passwd", "re");
+    const struct passwd *user;
+    (void)state;
+    while ((user = fgetpwent(libcs)) != NULL) {
+        const struct passwd *same = small_fgetpwent(ours);
+        assert_string_equal(same->pw_name, user->pw_name);
+        assert_true(same->pw_uid == user->pw_uid && same->pw_gid == user->pw_gid);
+    }
+    assert_null(small_fgetpwent(ours));
+    (void)fclose(ours);
+    (void)fclose(libcs);
+}
+
 static void on_signal(int number)
 {
     (void)number;
@@ -255,11 +319,18 @@ static void dispositions_are_set_and_told(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats_are_the_librarys),     cmocka_unit_test(asprintf_returns_all_of_it),
-        cmocka_unit_test(dprintf_writes_all_of_it),     cmocka_unit_test(patterns_match_as_the_librarys),
-        cmocka_unit_test(searches_find_the_same_place), cmocka_unit_test(numbers_end_where_the_librarys_do),
-        cmocka_unit_test(the_heap_hands_out_and_grows), cmocka_unit_test(the_clock_is_the_same),
-        cmocka_unit_test(files_look_the_same),          cmocka_unit_test(dispositions_are_set_and_told),
+        cmocka_unit_test(formats_are_the_librarys),
+        cmocka_unit_test(asprintf_returns_all_of_it),
+        cmocka_unit_test(dprintf_writes_all_of_it),
+        cmocka_unit_test(patterns_match_as_the_librarys),
+        cmocka_unit_test(searches_find_the_same_place),
+        cmocka_unit_test(numbers_end_where_the_librarys_do),
+        cmocka_unit_test(the_heap_hands_out_and_grows),
+        cmocka_unit_test(the_clock_is_the_same),
+        cmocka_unit_test(files_look_the_same),
+        cmocka_unit_test(accounts_are_read_and_bad_lines_skipped),
+        cmocka_unit_test(this_machines_accounts_are_the_librarys),
+        cmocka_unit_test(dispositions_are_set_and_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
