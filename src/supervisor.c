@@ -39,6 +39,32 @@ static uint64_t now_of(struct supervisor *supervisor)
 
 /* ---- the worker ---- */
 
+/*
+ * The first worker runs: let go of what it was for, before anything is opened
+ * to watch it. None of this failing is a reason to end it.
+ */
+static void settle(struct supervisor *supervisor)
+{
+    const struct setup *setup = supervisor->setup;
+    if (!setup->may_restart) {
+        int keep[3 + CGROUP_DEPTH_MAX] = { supervisor->loop.epoll_fd, supervisor->loop.signal_fd, log_descriptor() };
+        size_t count = 3;
+        for (int i = 0; i < setup->cgroup.count; i++)
+            keep[count++] = setup->cgroup.limit_fd[i];
+        int r = descriptors_close_except(keep, count);
+        if (r < 0)
+            warn("cannot close the inherited descriptors", -r);
+    }
+    int r = self_leave_directory();
+    if (r < 0)
+        warn("cannot change to /", -r);
+    if (setup->held_capabilities != setup->kept_capabilities) {
+        r = privileges_keep(setup->kept_capabilities);
+        if (r < 0)
+            warn("cannot drop capabilities", -r);
+    }
+}
+
 static int start_worker(struct supervisor *supervisor, struct child_failure *ret_failure)
 {
     pid_t pid = 0;
@@ -55,6 +81,9 @@ static int start_worker(struct supervisor *supervisor, struct child_failure *ret
     log_event(LOG_INFO, "start", log_number("pid", pid), log_text("program", setup->options.program[0]),
               log_text("policy", policy), limit,
               log_text("target", setup->watches ? setup_target_name(setup) : "none"));
+    if (!supervisor->settled)
+        settle(supervisor);
+    supervisor->settled = true;
     watch_worker_started(&supervisor->watch, pid, now_ms);
     supervisor->confirm_at_ms = setup->plan.library[0] != '\0' ? now_ms + CONFIRM_AFTER_MS : LOOP_FOREVER;
     supervisor->release_at_ms = now_ms + RELEASE_AFTER_MS;
@@ -348,29 +377,6 @@ static void raise_own_limits(struct supervisor *supervisor)
     }
 }
 
-/* The worker runs: let go of what it was for. None of this failing is a reason to end it. */
-static void settle(struct supervisor *supervisor)
-{
-    const struct setup *setup = supervisor->setup;
-    if (!setup->may_restart) {
-        int keep[3 + CGROUP_DEPTH_MAX] = { supervisor->loop.epoll_fd, supervisor->loop.signal_fd, log_descriptor() };
-        size_t count = 3;
-        for (int i = 0; i < setup->cgroup.count; i++)
-            keep[count++] = setup->cgroup.limit_fd[i];
-        int r = descriptors_close_except(keep, count);
-        if (r < 0)
-            warn("cannot close the inherited descriptors", -r);
-    }
-    int r = self_leave_directory();
-    if (r < 0)
-        warn("cannot change to /", -r);
-    if (setup->held_capabilities != setup->kept_capabilities) {
-        r = privileges_keep(setup->kept_capabilities);
-        if (r < 0)
-            warn("cannot drop capabilities", -r);
-    }
-}
-
 static void say_environment(const struct setup *setup)
 {
     const struct allocator_environment *environment = &setup->environment;
@@ -418,7 +424,6 @@ int supervisor_start(struct supervisor *supervisor, const struct setup *setup)
         supervisor->exit_status = exec ? child_exec_status(failure.error) : TRIMTAB_EXIT_SYSTEM;
         return -1;
     }
-    settle(supervisor);
     log_event(LOG_INFO, "ready", log_number("pid", supervisor->worker_pid));
     return 0;
 }

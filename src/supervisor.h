@@ -26,6 +26,7 @@ struct supervisor {
     pid_t worker_pid;      /* 0: there is none */
     int stop_signal;       /* what the rest is told to stop with */
     int exit_status;
+    bool settled; /* what only the start needed was let go */
     bool leaving;
     bool said_wait;
     uint64_t now_ms;        /* 0: not read in this wake-up */

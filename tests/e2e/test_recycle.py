@@ -401,3 +401,12 @@ def test_past_the_limit_of_processes_it_says_so_and_goes_on(init, programs):
     os.kill(running.pid, signal.SIGTERM)
     assert running.wait() == 128 + signal.SIGTERM
     assert len([w for w in running.events("warning") if w.get("limit") == 4096]) == 1
+
+
+def test_a_worker_that_will_not_be_restarted_is_watched_all_the_same(pool):
+    """What trimtab holds of the worker outlives the closing of the inherited descriptors."""
+    p = pool(0, "futile", policy={"recycle.at": None, "trim.at": "40M", "trim.signal": "USR1"})
+    p.grow(0, 60)
+    trim = p.trimtab.event("trim")
+    assert trim["pid"] == p.pid(0)
+    assert trim["rss_before"] >= 40 * MIB
