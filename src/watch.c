@@ -282,6 +282,25 @@ static void admit(struct watch *watch, const struct process_stat *stat, const st
     act(watch, &decision);
 }
 
+/* Returns whether the worker is watched; what failed is tried again at the next look. */
+static bool admit_worker(struct watch *watch, uint64_t now_ms)
+{
+    struct process_stat stat;
+    struct target_facts facts = { .is_worker = true, .same_executable = true };
+    if (watch->fleet.process[FLEET_WORKER].state != FLEET_FREE)
+        return true;
+    int r = process_stat(watch->worker_pid, &stat);
+    if (r < 0) {
+        if (say_once(&watch->said_open))
+            warn_pid("cannot watch the worker; trying again later", watch->worker_pid, -r);
+        return false;
+    }
+    match_patterns(watch, &stat, &facts);
+    uint64_t age_ms = process_age_ms(stat.start_ticks);
+    admit(watch, &stat, &facts, age_ms < now_ms ? age_ms : now_ms, now_ms);
+    return watch->fleet.process[FLEET_WORKER].state != FLEET_FREE;
+}
+
 static void consider(struct watch *watch, pid_t pid, pid_t worker, uint64_t now_ms)
 {
     struct process_stat stat;
@@ -327,7 +346,7 @@ static bool discover(struct watch *watch, uint64_t now_ms)
     uint64_t generation = watch->generation + 1;
     (void)process_generation(&watch->generation_fd, &generation);
     bool changed = generation != watch->generation;
-    if (watch->fleet.process[FLEET_WORKER].state == FLEET_FREE || (!changed && now_ms < watch->discover_at_ms))
+    if (!admit_worker(watch, now_ms) || (!changed && now_ms < watch->discover_at_ms))
         return false;
     watch->generation = generation;
     watch->discover_at_ms = now_ms + WATCH_DISCOVER_MS;
@@ -410,20 +429,14 @@ void watch_init(struct watch *watch, const struct setup *setup, struct loop *loo
 
 void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms)
 {
-    struct process_stat stat;
-    struct target_facts facts = { .is_worker = true, .same_executable = true };
     if (watch->setup == NULL)
         return;
     target_init(&watch->target, watch->setup->target);
+    watch->worker_pid = pid;
     watch->next_look_ms = now_ms + FLEET_LOOK_MIN_MS;
     watch->discover_at_ms = now_ms + WATCH_ADMIT_MS;
     watch->boot_until_ms = now_ms + WATCH_BOOT_MS;
-    if (process_stat(pid, &stat) < 0) {
-        warn_pid("cannot watch the worker", pid, ESRCH);
-        return;
-    }
-    match_patterns(watch, &stat, &facts);
-    admit(watch, &stat, &facts, 0, now_ms);
+    admit_worker(watch, now_ms);
 }
 
 void watch_worker_gone(struct watch *watch, uint64_t now_ms)

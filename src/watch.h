@@ -38,6 +38,7 @@ struct watch {
     bool frozen;  /* the container stops: nothing is decided any more */
     bool by_name; /* executables cannot be read: compared by command name */
     bool said_full, said_open, said_list, said_by_name;
+    pid_t worker_pid;
     int generation_fd;
     uint64_t generation;
     uint64_t boot_until_ms;

@@ -216,3 +216,12 @@ def test_without_proc_stragglers_are_killed_by_pid_1(pid1, programs, tmp_path):
     running.kill(signal.SIGTERM)
     assert running.wait() == 143
     assert not [pid for pid in left if alive(pid)]
+
+
+def test_a_worker_that_cannot_be_watched_at_first_is_watched_later(subreaper, programs):
+    running = subreaper.start("--set", "recycle.at=1G", "--set", "watch.interval=100ms", programs / "many", 0,
+                              wrap=strace(subreaper, "pidfd_open", "error=EMFILE:when=1"))
+    until(lambda: "cannot watch" in running.err, "the warning")
+    trimtab = until(lambda: children(running.pid), "trimtab")[0]
+    until(lambda: any("[pidfd]" in os.readlink(f"/proc/{trimtab}/fd/{fd}") for fd in os.listdir(f"/proc/{trimtab}/fd")),
+          "a handle on the worker")
