@@ -243,7 +243,7 @@ static void take_signal(struct supervisor *supervisor, const struct signals_info
     }
     if (number < 64 && (config->stop_signals >> number & 1) != 0) {
         supervisor->stop_signal = passed;
-        watch_freeze(&supervisor->watch);
+        watch_freeze(&supervisor->watch, now_of(supervisor));
         apply(supervisor, life_stop(&supervisor->life, now_of(supervisor)));
     }
 }

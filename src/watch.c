@@ -130,6 +130,10 @@ static void recycle(struct watch *watch, const struct fleet_decision *decision)
     }
     bool respawn = decision->method == FLEET_METHOD_RESPAWN;
     const struct process *process = &watch->known[decision->slot].process;
+    if (respawn && watch->life->stopping) { /* its end would be the container's, after a stop that was none */
+        fleet_refuse_recycle(&watch->fleet, decision->slot);
+        return;
+    }
     int r = process_signal(process, watch->setup->load.config.recycle.signal, !respawn);
     if (r == 0) {
         if (respawn)
@@ -450,9 +454,9 @@ void watch_worker_gone(struct watch *watch, uint64_t now_ms)
     watch->next_look_ms = LOOP_FOREVER;
 }
 
-void watch_freeze(struct watch *watch)
+void watch_freeze(struct watch *watch, uint64_t now_ms)
 {
-    watch->frozen = true;
+    watch->frozen_until_ms = now_ms + WATCH_FREEZE_MS;
 }
 
 void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms)
@@ -468,7 +472,9 @@ void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms)
 
 uint64_t watch_due_ms(const struct watch *watch)
 {
-    return watch->setup == NULL || watch->frozen ? LOOP_FOREVER : watch->next_look_ms;
+    if (watch->setup == NULL)
+        return LOOP_FOREVER;
+    return watch->next_look_ms > watch->frozen_until_ms ? watch->next_look_ms : watch->frozen_until_ms;
 }
 
 void watch_tick(struct watch *watch, uint64_t now_ms)

@@ -20,6 +20,7 @@ enum {
     WATCH_TAG = 1U << 16, /* loop tag of slot n: WATCH_TAG + n */
     WATCH_INDEX_SIZE = 2 * FLEET_MAX,
     WATCH_ADMIT_MS = 1000,    /* a younger process may be a fork on its way to exec */
+    WATCH_FREEZE_MS = 600000, /* a stop is over by then */
     WATCH_LIMIT_MS = 1000,    /* the limit is read no more often */
     WATCH_BOOT_MS = 60000,    /* a worker makes its pool within this time of its start */
     WATCH_DISCOVER_MS = 30000 /* processes are looked for at least so often */
@@ -35,7 +36,6 @@ struct watch {
     const struct setup *setup; /* NULL: nothing is watched */
     struct loop *loop;
     struct life *life;
-    bool frozen;  /* the container stops: nothing is decided any more */
     bool by_name; /* executables cannot be read: compared by command name */
     bool said_full, said_open, said_list, said_by_name;
     pid_t worker_pid;
@@ -44,6 +44,7 @@ struct watch {
     uint64_t boot_until_ms;
     uint64_t discover_at_ms; /* at the latest */
     uint64_t next_look_ms;
+    uint64_t frozen_until_ms; /* the container was told to stop: nothing is decided before */
     uint64_t limit_bytes;
     uint64_t limit_read_ms;
     struct target target;
@@ -65,8 +66,11 @@ void watch_init(struct watch *watch, const struct setup *setup, struct loop *loo
 void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms);
 void watch_worker_gone(struct watch *watch, uint64_t now_ms);
 
-/* Only reap from now on. */
-void watch_freeze(struct watch *watch);
+/*
+ * The container was told to stop: leave its processes alone. A worker that
+ * lives on long after meant something else by that signal.
+ */
+void watch_freeze(struct watch *watch, uint64_t now_ms);
 
 /* A watched process ended. */
 void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms);
