@@ -90,9 +90,12 @@ libcap_source() {
     for list in /etc/apt/sources.list.d/*.sources; do
         [ ! -f "$list" ] || sed 's/^Types:.*/Types: deb-src/' "$list" >"$apt/parts/${list##*/}"
     done
-    for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ ! -f "$list" ] || sed -n 's/^deb[[:space:]]/deb-src /p' "$list" >"$apt/parts/${list##*/}.list"
-    done
+    # One of the two forms: the same archive in both, told apart by Signed-By, would be refused.
+    if [ -z "$(find "$apt/parts" -type f)" ]; then
+        for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+            [ ! -f "$list" ] || sed -n 's/^deb[[:space:]]/deb-src /p' "$list" >"$apt/parts/${list##*/}.list"
+        done
+    fi
     (
         cd "$apt" || exit 1
         set -- -qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$apt/parts" \

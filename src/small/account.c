@@ -20,8 +20,9 @@ static bool read_fields(FILE *file, char **ret_fields)
     if (fgets(line, sizeof line, file) == NULL)
         return false;
     char *end = line + strcspn(line, "\n");
-    for (int c = *end; c != '\n' && c != EOF && end == line + sizeof line - 1;)
-        c = fgetc(file); /* the rest of a line that was cut */
+    bool cut = end == line + sizeof line - 1;
+    for (int c = 0; cut && c != '\n' && c != EOF;)
+        c = fgetc(file);
     *end = '\0';
     char *at = line;
     for (int i = 0; i < FIELDS_MAX; i++) {
