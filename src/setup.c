@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -175,11 +176,7 @@ static int prepare_environment(struct setup *setup, char **environment)
 {
     if (setup->load.any) {
         if (setup->options.program != NULL) {
-            const char *path = NULL;
-            for (char **entry = environment; *entry != NULL; entry++) {
-                if (strncmp(*entry, "PATH=", 5) == 0)
-                    path = *entry + 5;
-            }
+            const char *path = getenv("PATH");
             setup->program_error = program_inspect(setup->options.program[0], path, &setup->program);
             if (setup->program_error == -ENOEXEC) /* a script without #!: the shell will run it */
                 setup->program_error = program_inspect("/bin/sh", path, &setup->program);

@@ -21,7 +21,7 @@ struct cgroup {
     char path[CGROUP_PATH_MAX];     /* the limit file of our own cgroup, for people */
 };
 
-/* Find and open. proc_root and sys_root are "" outside tests. Returns 0 or -errno; version says what was found. */
+/* Find and open. root is "" outside tests. Returns 0 or -errno; version says what was found. */
 int cgroup_open(struct cgroup *ret_cgroup, const char *root);
 void cgroup_close(struct cgroup *cgroup);
 
