@@ -139,11 +139,12 @@ static void signal_rest(struct supervisor *supervisor, int number, bool wake)
     }
 }
 
-static void wake_worker(const struct supervisor *supervisor)
+/* A worker that is stopped can only have become so with a SIGCHLD: without one there is nothing to ask. */
+static void wake_worker(struct supervisor *supervisor)
 {
-    struct process_stat stat;
-    if (supervisor->worker_pid > 0 && process_stat(supervisor->worker_pid, &stat) == 0 && stat.state == 'T')
+    if (supervisor->child_changed && supervisor->worker_pid > 0 && child_is_stopped(supervisor->worker_pid))
         (void)kill(supervisor->worker_pid, SIGCONT);
+    supervisor->child_changed = false;
 }
 
 static void apply(struct supervisor *supervisor, enum life_action action)
@@ -243,8 +244,10 @@ static void take_signal(struct supervisor *supervisor, const struct signals_info
     }
     if (number < 64 && (config->stop_signals >> number & 1) != 0) {
         supervisor->stop_signal = passed;
-        watch_freeze(&supervisor->watch, now_of(supervisor));
-        apply(supervisor, life_stop(&supervisor->life, now_of(supervisor)));
+        bool timed = supervisor->setup->watches || supervisor->life.config.stop_grace_ms > 0;
+        uint64_t now_ms = timed ? now_of(supervisor) : 0;
+        watch_freeze(&supervisor->watch, now_ms);
+        apply(supervisor, life_stop(&supervisor->life, now_ms));
     }
 }
 
@@ -315,8 +318,11 @@ void supervisor_run(struct supervisor *supervisor)
         said_loop = r < 0;
         for (int i = 0; i < events.count; i++)
             watch_event(&supervisor->watch, events.tag[i], now_of(supervisor));
-        if (take_signals(supervisor, &events) || r < 0)
+        if (take_signals(supervisor, &events) || r < 0) {
             reap(supervisor);
+            supervisor->child_changed = true;
+            apply(supervisor, life_child_changed(&supervisor->life));
+        }
         keep_time(supervisor);
     }
 }

@@ -29,6 +29,7 @@ struct supervisor {
     bool settled; /* what only the start needed was let go */
     bool leaving;
     bool said_wait;
+    bool child_changed;     /* SIGCHLD came since the worker was last asked whether it is stopped */
     uint64_t now_ms;        /* 0: not read in this wake-up */
     uint64_t reap_retry_ms; /* a failed wait is tried again; LOOP_FOREVER: none failed */
     uint64_t release_at_ms; /* the pages of the start are given back once; LOOP_FOREVER: they were */

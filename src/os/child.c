@@ -250,6 +250,12 @@ int child_reap(struct child_end *ret_end)
     return 0;
 }
 
+bool child_is_stopped(pid_t pid)
+{
+    siginfo_t info = { 0 };
+    return waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
 int child_exec_status(int error)
 {
     switch (error) {

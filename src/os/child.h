@@ -63,6 +63,9 @@ struct child_end {
  */
 int child_reap(struct child_end *ret_end);
 
+/* Whether a child of ours is stopped (job control, state T). It need not be reaped nor looked up in /proc. */
+bool child_is_stopped(pid_t pid);
+
 /* Exit status for a failed exec: 127, 126 or, when the system was at fault, 111. */
 int child_exec_status(int error);
 

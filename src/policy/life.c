@@ -11,7 +11,6 @@ void life_init(struct life *life, const struct life_config *config)
         .config = *config,
         .state = LIFE_DOWN,
         .restart_at_ms = LIFE_NEVER,
-        .wake_at_ms = LIFE_NEVER,
         .kill_at_ms = LIFE_NEVER,
         .delay_ms = config->restart_delay_ms,
     };
@@ -62,8 +61,7 @@ enum life_action life_stop(struct life *life, uint64_t now_ms)
     }
     switch (life->state) {
     case LIFE_UP:
-        life->wake_at_ms = min_u64(life->wake_at_ms, now_ms + LIFE_WAKE_MS);
-        return LIFE_NONE;
+        return LIFE_WAKE;
     case LIFE_DOWN:
         life->restart_at_ms = LIFE_NEVER;
         return drain(life);
@@ -73,6 +71,11 @@ enum life_action life_stop(struct life *life, uint64_t now_ms)
         break;
     }
     return LIFE_NONE;
+}
+
+enum life_action life_child_changed(const struct life *life)
+{
+    return life->stopping && life->state == LIFE_UP ? LIFE_WAKE : LIFE_NONE;
 }
 
 static bool wants_restart(const struct life *life, bool failed)
@@ -94,7 +97,6 @@ static bool wants_restart(const struct life *life, bool failed)
 
 enum life_action life_worker_gone(struct life *life, bool failed, uint64_t now_ms)
 {
-    life->wake_at_ms = LIFE_NEVER;
     if (!wants_restart(life, failed))
         return drain(life);
     if (life->recycling || now_ms - life->up_since_ms >= LIFE_STEADY_MS)
@@ -124,17 +126,12 @@ enum life_action life_tick(struct life *life, uint64_t now_ms)
         life->kill_at_ms = now_ms + LIFE_KILL_REPEAT_MS;
         return LIFE_KILL_REST;
     }
-    if (life->state == LIFE_UP && now_ms >= life->wake_at_ms) {
-        life->wake_at_ms = LIFE_NEVER;
-        return LIFE_WAKE;
-    }
     return LIFE_NONE;
 }
 
 uint64_t life_deadline_ms(const struct life *life)
 {
-    uint64_t deadline_ms = min_u64(life->wake_at_ms, life->kill_at_ms);
-    return life->state == LIFE_DOWN ? min_u64(life->restart_at_ms, deadline_ms) : deadline_ms;
+    return life->state == LIFE_DOWN ? min_u64(life->restart_at_ms, life->kill_at_ms) : life->kill_at_ms;
 }
 
 bool life_may_restart(const struct life_config *config, bool recycles_worker)

@@ -25,10 +25,9 @@ struct life_config {
 };
 
 enum {
-    LIFE_DELAY_MAX_MS = 60000,  /* the restart delay doubles no further */
-    LIFE_STEADY_MS = 60000,     /* a worker that lived so long starts again without an old delay */
-    LIFE_KILL_REPEAT_MS = 1000, /* a process in state D may outlive one KILL */
-    LIFE_WAKE_MS = 100          /* a worker that was told to stop has so long before its state is looked at */
+    LIFE_DELAY_MAX_MS = 60000, /* the restart delay doubles no further */
+    LIFE_STEADY_MS = 60000,    /* a worker that lived so long starts again without an old delay */
+    LIFE_KILL_REPEAT_MS = 1000 /* a process in state D may outlive one KILL */
 };
 
 enum life_state {
@@ -41,7 +40,7 @@ enum life_state {
 enum life_action {
     LIFE_NONE,
     LIFE_START,     /* start the worker */
-    LIFE_WAKE,      /* the worker was told to stop and has not gone: CONT it if it is stopped */
+    LIFE_WAKE,      /* the worker was told to stop: CONT it if it is stopped */
     LIFE_STOP_REST, /* tell what is left to stop, and wake what is stopped */
     LIFE_KILL_REST, /* the grace is over: KILL what is left, the worker included */
     LIFE_LEAVE      /* exit with the worker's status */
@@ -54,7 +53,6 @@ struct life {
     bool recycling; /* the worker's end was asked for by a recycle */
     uint64_t up_since_ms;
     uint64_t restart_at_ms; /* LIFE_DOWN: when to start */
-    uint64_t wake_at_ms;    /* stopping: when LIFE_WAKE is due, else LIFE_NEVER */
     uint64_t kill_at_ms;    /* stopping: when the grace ends, else LIFE_NEVER */
     uint64_t delay_ms;      /* next restart delay */
 };
@@ -72,6 +70,9 @@ void life_recycle(struct life *life);
 
 /* A signal that means "stop" came, and was passed on if there is a worker. */
 enum life_action life_stop(struct life *life, uint64_t now_ms);
+
+/* A child ended, stopped or went on: a worker that is to end must not stay stopped. */
+enum life_action life_child_changed(const struct life *life);
 
 /* The worker ended; failed: with another status than 0. */
 enum life_action life_worker_gone(struct life *life, bool failed, uint64_t now_ms);

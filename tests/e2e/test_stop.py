@@ -78,13 +78,27 @@ def test_stopped_processes_are_continued_so_that_they_can_end(init):
     assert not [pid for pid in orphans if alive(pid)]
 
 
-def test_a_stopped_worker_is_continued_so_that_it_can_end(init):
-    running = init.start(*settings(worker_stop_grace="60s"), "sleep", "1000")
+@pytest.mark.parametrize("options", [(), settings(worker_stop_grace="60s"), settings(recycle_at="4G")])
+def test_a_stopped_worker_is_continued_so_that_it_can_end(init, options):
+    running = init.start(*options, "sleep", "1000")
     worker = running.worker()
     os.kill(worker, signal.SIGSTOP)
     until(lambda: status(worker)["State"][0] == "T")
     running.kill(signal.SIGTERM)
     assert running.wait() == 143
+
+
+def test_a_worker_that_stops_while_it_is_to_end_is_continued(init):
+    running = init.start("python3", "-c", "import os, signal, sys\n"
+                         "def leave(*_):\n"
+                         "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+                         "    sys.exit(7)\n"
+                         "signal.signal(signal.SIGTERM, leave)\n"
+                         "print('ready', flush=True)\n"
+                         "while True: signal.pause()\n")
+    until(lambda: "ready" in running.out)
+    running.kill(signal.SIGTERM)
+    assert running.wait() == 7
 
 
 def test_stopped_and_deaf_processes_are_killed(init):

@@ -15,15 +15,13 @@ static void a_plain_init_leaves_with_its_worker(void **state)
     (void)state;
     struct life life = started((struct life_config){ .restart = LIFE_RESTART_RECYCLED, .restart_delay_ms = 1000 });
     assert_true(life_deadline_ms(&life) == LIFE_NEVER);
-    assert_int_equal(life_stop(&life, 2000), LIFE_NONE);
-    assert_int_equal(life_tick(&life, 2000 + LIFE_WAKE_MS - 1), LIFE_NONE);
-    assert_true(life_deadline_ms(&life) == 2000 + LIFE_WAKE_MS);
-    assert_int_equal(life_tick(&life, 2000 + LIFE_WAKE_MS), LIFE_WAKE); /* it may be stopped */
+    assert_int_equal(life_child_changed(&life), LIFE_NONE);
+    assert_int_equal(life_stop(&life, 2000), LIFE_WAKE);    /* it may be stopped */
+    assert_int_equal(life_child_changed(&life), LIFE_WAKE); /* or be so later */
     assert_true(life_deadline_ms(&life) == LIFE_NEVER);
-    assert_int_equal(life_stop(&life, 2500), LIFE_NONE);
-    assert_int_equal(life_tick(&life, 2500 + LIFE_WAKE_MS), LIFE_WAKE);
-    assert_int_equal(life_stop(&life, 2900), LIFE_NONE);
+    assert_int_equal(life_stop(&life, 2500), LIFE_WAKE);
     assert_int_equal(life_worker_gone(&life, true, 3000), LIFE_LEAVE);
+    assert_int_equal(life_child_changed(&life), LIFE_NONE);
     assert_true(life_deadline_ms(&life) == LIFE_NEVER);
     assert_int_equal(life_stop(&life, 3001), LIFE_NONE);
 }
@@ -32,7 +30,7 @@ static void a_stop_waits_for_the_rest_and_kills_it_after_the_grace(void **state)
 {
     (void)state;
     struct life life = started((struct life_config){ .stop_grace_ms = 5000 });
-    assert_int_equal(life_stop(&life, 2000), LIFE_NONE);
+    assert_int_equal(life_stop(&life, 2000), LIFE_WAKE);
     assert_int_equal(life_worker_gone(&life, false, 2500), LIFE_STOP_REST);
     assert_int_equal(life_tick(&life, 6999), LIFE_NONE); /* one ms before the grace ends */
     assert_int_equal(life_tick(&life, 7000), LIFE_KILL_REST);
@@ -46,9 +44,8 @@ static void the_grace_kills_a_worker_that_does_not_go(void **state)
 {
     (void)state;
     struct life life = started((struct life_config){ .stop_grace_ms = 5000 });
-    assert_int_equal(life_stop(&life, 2000), LIFE_NONE);
-    assert_int_equal(life_tick(&life, 2100), LIFE_WAKE);
-    assert_int_equal(life_stop(&life, 6900), LIFE_NONE); /* a second stop does not lengthen it */
+    assert_int_equal(life_stop(&life, 2000), LIFE_WAKE);
+    assert_int_equal(life_stop(&life, 6900), LIFE_WAKE); /* a second stop does not lengthen it */
     assert_true(life_deadline_ms(&life) == 7000);
     assert_int_equal(life_tick(&life, 7000), LIFE_KILL_REST);
 }
