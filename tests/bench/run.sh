@@ -41,6 +41,6 @@ build idle_worker idle_worker.c
 for driver in startup latency orphans; do
     build "$driver" "$driver.c" bench.c
 done
-build look look.c "$top/src/os/process.c"
+build look look.c "$top/src/os/process.c" "$top/src/policy/fleet.c"
 
 exec python3 "$top/tests/bench/table.py" "$binary" "$out" "$@"
