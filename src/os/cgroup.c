@@ -1,9 +1,9 @@
 /*
- * The memory limit of our cgroup, v1 or v2. See cgroups(7), proc(5) for
- * /proc/self/mountinfo, and the kernel's cgroup-v1/memory.rst, cgroup-v2.rst.
+ * The memory of our cgroup, v1 or v2. See cgroups(7) and the kernel's
+ * cgroup-v1/memory.rst and cgroup-v2.rst.
  *
- * Owns the descriptors of the limit files. They stay open: a pread(2) at 0
- * makes the kernel format the value anew, so a resize in place is seen.
+ * Owns the descriptors of the files. They stay open: a pread(2) at 0 makes the
+ * kernel format the value anew, so a resize in place is seen.
  */
 #include "cgroup.h"
 
@@ -12,194 +12,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-/* Of /proc/self/mountinfo and /proc/self/cgroup; a machine with a thousand mounts has about 200 kB. */
-enum { TEXT_MAX = 1 << 20 };
+#include "text.h"
+
+enum { EVENTS_TEXT_MAX = 512 }; /* of memory.events; seven lines of at most 37 bytes */
 
 /* ---- pure ---- */
-
-struct piece {
-    const char *at;
-    size_t size;
-};
-
-/* The next line of *text without its newline; false at the end. */
-static bool next_line(const char **text, struct piece *ret_line)
-{
-    if (**text == '\0')
-        return false;
-    size_t size = strcspn(*text, "\n");
-    *ret_line = (struct piece){ *text, size };
-    *text += size + ((*text)[size] == '\n');
-    return true;
-}
-
-/* The part of *rest before the next separator; *rest moves behind it. False: there is none left. */
-static bool next_part(struct piece *rest, char separator, struct piece *ret_part)
-{
-    if (!rest->at)
-        return false;
-    const char *end = memchr(rest->at, separator, rest->size);
-    size_t size = end ? (size_t)(end - rest->at) : rest->size;
-    *ret_part = (struct piece){ rest->at, size };
-    *rest = end ? (struct piece){ end + 1, rest->size - size - 1 } : (struct piece){ NULL, 0 };
-    return true;
-}
-
-static bool is(struct piece piece, const char *word)
-{
-    return piece.size == strlen(word) && memcmp(piece.at, word, piece.size) == 0;
-}
-
-/* Whether word is in a list separated by commas. */
-static bool lists(struct piece list, const char *word)
-{
-    struct piece part;
-    while (next_part(&list, ',', &part))
-        if (is(part, word))
-            return true;
-    return false;
-}
-
-static bool is_octal(char c)
-{
-    return c >= '0' && c <= '7';
-}
-
-/* Copy with the \040 of mountinfo undone. False: too long. */
-static bool copy_unescaped(struct piece from, char *ret_text, size_t size)
-{
-    size_t length = 0;
-    for (size_t i = 0; i < from.size; i++) {
-        unsigned char c = (unsigned char)from.at[i];
-        if (c == '\\' && from.size - i > 3 && is_octal(from.at[i + 1]) && is_octal(from.at[i + 2]) &&
-            is_octal(from.at[i + 3])) {
-            c = (unsigned char)((from.at[i + 1] - '0') << 6 | (from.at[i + 2] - '0') << 3 | (from.at[i + 3] - '0'));
-            i += 3;
-        }
-        if (length + 1 >= size)
-            return false;
-        ret_text[length++] = (char)c;
-    }
-    ret_text[length] = '\0';
-    return true;
-}
-
-/*
- * Which version the memory controller is on, and our path there. A v1 line
- * that names it settles the matter: the `0::` line of a hybrid machine then
- * has no memory controller.
- */
-static int find_path(const char *cgroup, char *ret_path, size_t size)
-{
-    struct piece line;
-    int version = 0;
-    while (next_line(&cgroup, &line)) {
-        struct piece number, controllers;
-        if (!next_part(&line, ':', &number) || !next_part(&line, ':', &controllers) || !line.at)
-            continue;
-        bool v1 = lists(controllers, "memory");
-        if (!v1 && !(is(number, "0") && controllers.size == 0))
-            continue;
-        if (line.size == 0 || line.at[0] != '/' || line.size >= size)
-            continue;
-        memcpy(ret_path, line.at, line.size);
-        ret_path[line.size] = '\0';
-        version = v1 ? 1 : 2;
-        if (v1)
-            break;
-    }
-    return version;
-}
-
-struct mount {
-    char root[CGROUP_PATH_MAX];
-    char point[CGROUP_PATH_MAX];
-};
-
-/* A line of mountinfo that mounts the wanted hierarchy. */
-static bool parse_mount(struct piece line, int version, struct mount *ret_mount)
-{
-    struct piece field, root = { NULL, 0 }, point = { NULL, 0 }, type, source;
-    int number = 1;
-    bool separated = false;
-    while (!separated && next_part(&line, ' ', &field)) {
-        if (number == 4)
-            root = field;
-        if (number == 5)
-            point = field;
-        separated = number > 6 && is(field, "-"); /* behind any number of optional fields */
-        number++;
-    }
-    if (!separated || !next_part(&line, ' ', &type) || !next_part(&line, ' ', &source) || !line.at)
-        return false;
-    if (version == 2 ? !is(type, "cgroup2") : !(is(type, "cgroup") && lists(line, "memory")))
-        return false;
-    return copy_unescaped(root, ret_mount->root, sizeof ret_mount->root) &&
-           copy_unescaped(point, ret_mount->point, sizeof ret_mount->point);
-}
-
-/* What is left of path below root; NULL when it is not below. */
-static const char *below(const char *path, const char *root)
-{
-    size_t length = strlen(root);
-    if (strcmp(root, "/") == 0)
-        length = 0;
-    if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != '\0'))
-        return NULL;
-    return strcmp(path + length, "/") == 0 ? path + length + 1 : path + length;
-}
-
-/* Whether a component is `..`: a cgroup outside of our cgroup namespace (cgroup_namespaces(7)). */
-static bool goes_up(const char *path)
-{
-    const char *at = strstr(path, "/..");
-    while (at && at[3] != '/' && at[3] != '\0')
-        at = strstr(at + 1, "/..");
-    return at != NULL;
-}
-
-static bool copy(const char *from, char *ret_text, size_t size)
-{
-    size_t length = strlen(from);
-    if (length >= size)
-        return false;
-    memcpy(ret_text, from, length + 1);
-    return true;
-}
-
-int cgroup_locate(const char *mountinfo, const char *cgroup, char *ret_mount, size_t mount_size, char *ret_path,
-                  size_t path_size)
-{
-    char path[CGROUP_PATH_MAX];
-    int version = find_path(cgroup, path, sizeof path);
-    if (version == 0)
-        return 0;
-
-    struct piece line;
-    struct mount mount;
-    bool found = false, found_covers = false;
-    size_t found_root = 0;
-    while (next_line(&mountinfo, &line)) {
-        if (!parse_mount(line, version, &mount))
-            continue;
-        /* Nothing says where a path outside lies below the mount: what is mounted is all there is to go by. */
-        const char *rest = goes_up(path) || goes_up(mount.root) ? NULL : below(path, mount.root);
-        size_t root = strlen(mount.root);
-        /* The mount with the shortest root shows most of our ancestors; of equals the later one is on top. */
-        if (found && (found_covers ? !rest || root > found_root : !rest && root > found_root))
-            continue;
-        if (!copy(mount.point, ret_mount, mount_size) || !copy(rest ? rest : "", ret_path, path_size))
-            continue;
-        found = true;
-        found_covers = rest != NULL;
-        found_root = root;
-    }
-    return found ? version : 0;
-}
 
 int cgroup_parse_limit(const char *text, size_t size, uint64_t *ret_bytes)
 {
@@ -211,39 +31,36 @@ int cgroup_parse_limit(const char *text, size_t size, uint64_t *ret_bytes)
         *ret_bytes = UINT64_MAX;
         return 0;
     }
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] < '0' || text[i] > '9' || bytes > (UINT64_MAX - 9) / 10)
-            return -EINVAL;
-        bytes = bytes * 10 + (uint64_t)(text[i] - '0');
-    }
-    if (size == 0)
+    uint64_t bytes;
+    size_t at = 0;
+    if (!text_take_number(text, size, &at, &bytes) || at != size)
         return -EINVAL;
     *ret_bytes = bytes >= none_from ? UINT64_MAX : bytes;
     return 0;
 }
 
-/* ---- the files ---- */
-
-/* Read all of root/name as a text; what is beyond size is left out. */
-static int read_text(const char *root, const char *name, char *ret_text, size_t size)
+int cgroup_parse_events(const char *text, size_t size, struct cgroup_events *ret_events)
 {
-    char path[CGROUP_PATH_MAX];
-    int length = snprintf(path, sizeof path, "%s%s", root, name);
-    if (length < 0 || (size_t)length >= sizeof path)
-        return -ENAMETOOLONG;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    size_t have = 0;
-    ssize_t got = 0;
-    while (have < size - 1 && (got = read(fd, ret_text + have, size - 1 - have)) > 0)
-        have += (size_t)got;
-    int error = got < 0 ? -errno : 0;
-    (void)close(fd);
-    ret_text[have] = '\0';
-    return error;
+    struct cgroup_events events = { 0 };
+    const struct {
+        const char *key;
+        uint64_t *number;
+    } counters[] = {
+        { "oom", &events.oom },
+        { "oom_kill", &events.oom_kill },
+        { "high", &events.high },
+        { "max", &events.max },
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        int r = text_find_number(text, size, counters[i].key, counters[i].number);
+        if (r < 0 && r != -ENODATA)
+            return r;
+    }
+    *ret_events = events;
+    return 0;
 }
+
+/* ---- opening ---- */
 
 /* Open the limit files from our own cgroup up to the top of the mount. */
 static int open_limits(struct cgroup *cgroup, const char *root, const char *mount, char *path)
@@ -260,6 +77,7 @@ static int open_limits(struct cgroup *cgroup, const char *root, const char *moun
         if (fd >= 0) {
             if (cgroup->count == 0)
                 memcpy(cgroup->path, file, (size_t)length + 1);
+            cgroup->directory[cgroup->count] = (uint16_t)((size_t)length - strlen(name));
             cgroup->limit_fd[cgroup->count++] = fd;
         }
         char *slash = strrchr(path, '/');
@@ -274,20 +92,14 @@ int cgroup_open(struct cgroup *ret_cgroup, const char *root)
 {
     char mount[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX];
     memset(ret_cgroup, 0, sizeof *ret_cgroup);
+    ret_cgroup->level = -1;
+    ret_cgroup->used_fd = ret_cgroup->stat_fd = ret_cgroup->events_fd = ret_cgroup->failures_fd = -1;
 
-    /* Mapped, so that nothing of it stays with us. */
-    char *texts = mmap(NULL, (size_t)2 * TEXT_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (texts == MAP_FAILED)
-        return -errno;
-    int r = read_text(root, "/proc/self/mountinfo", texts, TEXT_MAX);
-    if (r == 0)
-        r = read_text(root, "/proc/self/cgroup", texts + TEXT_MAX, TEXT_MAX);
-    if (r == 0)
-        ret_cgroup->version = cgroup_locate(texts, texts + TEXT_MAX, mount, sizeof mount, path, sizeof path);
-    (void)munmap(texts, (size_t)2 * TEXT_MAX);
-
-    if (r == 0 && ret_cgroup->version != 0)
+    int r = cgroup_find(root, CGROUP_MEMORY, mount, path);
+    if (r > 0) {
+        ret_cgroup->version = r;
         r = open_limits(ret_cgroup, root, mount, path);
+    }
     if (r < 0)
         cgroup_close(ret_cgroup);
     if (ret_cgroup->count == 0)
@@ -295,38 +107,149 @@ int cgroup_open(struct cgroup *ret_cgroup, const char *root)
     return r;
 }
 
+/* Open a file of a level, if it is not open. The levels above our own are its path cut shorter. */
+static int open_at(const struct cgroup *cgroup, int level, const char *name, int *fd)
+{
+    char file[CGROUP_PATH_MAX];
+    if (*fd >= 0)
+        return 0;
+    int length = snprintf(file, sizeof file, "%.*s%s", (int)cgroup->directory[level], cgroup->path, name);
+    if (length < 0 || (size_t)length >= sizeof file)
+        return -ENAMETOOLONG;
+    *fd = open(file, O_RDONLY | O_CLOEXEC);
+    return *fd < 0 ? -errno : 0;
+}
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
+static void close_used(struct cgroup *cgroup)
+{
+    close_one(&cgroup->used_fd);
+    close_one(&cgroup->stat_fd);
+}
+
+static void close_events(struct cgroup *cgroup)
+{
+    close_one(&cgroup->events_fd);
+    close_one(&cgroup->failures_fd);
+}
+
 void cgroup_close(struct cgroup *cgroup)
 {
+    if (cgroup->count == 0) /* of zeros, perhaps, which are descriptors of others */
+        return;
     for (int i = 0; i < cgroup->count; i++)
-        (void)close(cgroup->limit_fd[i]);
+        close_one(&cgroup->limit_fd[i]);
+    close_used(cgroup);
+    close_events(cgroup);
     cgroup->count = 0;
 }
 
-int cgroup_limit(const struct cgroup *cgroup, uint64_t *ret_bytes)
+int cgroup_descriptors(const struct cgroup *cgroup, int *ret_fds, size_t max)
+{
+    const int more[] = { cgroup->used_fd, cgroup->stat_fd, cgroup->events_fd, cgroup->failures_fd };
+    size_t count = 0;
+    if (cgroup->count == 0)
+        return 0;
+    for (int i = 0; i < cgroup->count && count < max; i++)
+        ret_fds[count++] = cgroup->limit_fd[i];
+    for (size_t i = 0; i < sizeof more / sizeof more[0] && count < max; i++) {
+        if (more[i] >= 0)
+            ret_fds[count++] = more[i];
+    }
+    return (int)count;
+}
+
+/* ---- reading ---- */
+
+static int read_bytes(int fd, uint64_t *ret_bytes)
+{
+    char text[32];
+    ssize_t got = pread(fd, text, sizeof text, 0);
+    return got < 0 ? -errno : cgroup_parse_limit(text, (size_t)got, ret_bytes);
+}
+
+int cgroup_limit(struct cgroup *cgroup, uint64_t *ret_bytes)
 {
     struct sysinfo machine;
     if (sysinfo(&machine) < 0)
         return -errno;
-    uint64_t least = (uint64_t)machine.totalram * machine.mem_unit;
-    int gone = 0;
+    uint64_t machine_bytes = (uint64_t)machine.totalram * machine.mem_unit;
+    uint64_t least = machine_bytes;
+    int level = -1, gone = 0;
     for (int i = 0; i < cgroup->count; i++) {
-        char text[32];
-        uint64_t bytes;
-        ssize_t got = pread(cgroup->limit_fd[i], text, sizeof text, 0);
-        if (got < 0 && errno == ENODEV) { /* removed: it holds nobody any more */
+        uint64_t bytes = 0;
+        int r = read_bytes(cgroup->limit_fd[i], &bytes);
+        if (r == -ENODEV) { /* removed: it holds nobody any more */
             gone++;
             continue;
         }
-        if (got < 0)
-            return -errno;
-        int r = cgroup_parse_limit(text, (size_t)got, &bytes);
         if (r < 0)
             return r;
-        if (bytes < least)
+        if (bytes < machine_bytes && bytes <= least) {
             least = bytes;
+            level = i;
+        }
     }
     if (cgroup->count > 0 && gone == cgroup->count)
         return -ENODEV;
+    cgroup->level = level;
     *ret_bytes = least;
+    return 0;
+}
+
+int cgroup_used(struct cgroup *cgroup, uint64_t enough_bytes, uint64_t *ret_bytes)
+{
+    bool v2 = cgroup->version == 2;
+    uint64_t used = 0, inactive = 0;
+    if (cgroup->count == 0 || cgroup->level < 0)
+        return -ENODATA;
+    if (cgroup->level != cgroup->used_level)
+        close_used(cgroup);
+    cgroup->used_level = cgroup->level;
+    int r = open_at(cgroup, cgroup->level, v2 ? "memory.current" : "memory.usage_in_bytes", &cgroup->used_fd);
+    if (r == 0)
+        r = open_at(cgroup, cgroup->level, "memory.stat", &cgroup->stat_fd);
+    if (r == 0)
+        r = read_bytes(cgroup->used_fd, &used);
+    if (r == 0 && used >= enough_bytes) {
+        r = text_read_number(cgroup->stat_fd, v2 ? "inactive_file" : "total_inactive_file", &inactive);
+        if (r == -ENODATA) /* what it means to us is another thing */
+            r = -EINVAL;
+    }
+    if (r < 0) {
+        close_used(cgroup); /* of a cgroup that was removed, perhaps, and made again */
+        return r;
+    }
+    *ret_bytes = used > inactive ? used - inactive : 0; /* they were read one after the other */
+    return 0;
+}
+
+int cgroup_events(struct cgroup *cgroup, struct cgroup_events *ret_events)
+{
+    bool v2 = cgroup->version == 2;
+    char text[EVENTS_TEXT_MAX];
+    struct cgroup_events events;
+    if (cgroup->count == 0)
+        return -ENODATA;
+    int r = open_at(cgroup, 0, v2 ? "memory.events" : "memory.oom_control", &cgroup->events_fd);
+    if (r == 0 && !v2)
+        r = open_at(cgroup, 0, "memory.failcnt", &cgroup->failures_fd);
+    if (r == 0) {
+        ssize_t got = pread(cgroup->events_fd, text, sizeof text, 0);
+        r = got < 0 ? -errno : cgroup_parse_events(text, (size_t)got, &events);
+    }
+    if (r == 0 && !v2)
+        r = read_bytes(cgroup->failures_fd, &events.max);
+    if (r < 0) {
+        close_events(cgroup);
+        return r;
+    }
+    *ret_events = events;
     return 0;
 }

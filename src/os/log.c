@@ -43,6 +43,11 @@ static struct {
     uint64_t lost; /* lines, since one got through */
 } log_state = { .level = LOG_INFO, .own_fd = -1 };
 
+static struct {
+    log_taker *take;
+    void *user;
+} log_diverted;
+
 /* ---- the line ---- */
 
 struct line {
@@ -389,6 +394,12 @@ int log_descriptor(void)
     return log_state.own_fd;
 }
 
+void log_divert(log_taker *take, void *user)
+{
+    log_diverted.take = take;
+    log_diverted.user = user;
+}
+
 bool log_enabled(enum log_level level)
 {
     return level <= log_state.level;
@@ -398,6 +409,10 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 {
     if (!log_enabled(level))
         return;
+    if (log_diverted.take != NULL) {
+        log_diverted.take(log_diverted.user, level, event, fields, count);
+        return;
+    }
     int saved_errno = errno;
     if (log_state.lost > 0) {
         struct log_field lost[] = { log_text("what", "log lines lost"), log_number("count", (int64_t)log_state.lost) };

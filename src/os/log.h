@@ -74,6 +74,14 @@ bool log_enabled(enum log_level level);
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count);
 
+/*
+ * For a program that is not PID 1 and has a clock of its own: from now on each
+ * event goes to take, and nothing to stderr. NULL: as before.
+ */
+typedef void log_taker(void *user, enum log_level level, const char *event, const struct log_field *fields,
+                       size_t count);
+void log_divert(log_taker *take, void *user);
+
 #define log_event(level, event, ...)                                                                                   \
     log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ },                                             \
               sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field))

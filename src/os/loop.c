@@ -13,11 +13,16 @@
 
 enum { PAUSE_MS = 100 };
 
-uint64_t loop_now_ms(void)
+uint64_t loop_now_us(void)
 {
     struct timespec now = { 0 };
     (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock, clock_gettime(2) */
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t loop_now_ms(void)
+{
+    return loop_now_us() / 1000;
 }
 
 int loop_open(struct loop *loop, bool descriptors)
@@ -32,10 +37,20 @@ int loop_open(struct loop *loop, bool descriptors)
     return loop->signal_fd < 0 ? loop->signal_fd : loop_add(loop, loop->signal_fd, LOOP_SIGNALS);
 }
 
+static int add(struct loop *loop, int fd, uint32_t events, uint32_t tag)
+{
+    struct epoll_event event = { .events = events, .data.u32 = tag };
+    return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
 int loop_add(struct loop *loop, int fd, uint32_t tag)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.u32 = tag };
-    return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+    return add(loop, fd, EPOLLIN, tag);
+}
+
+int loop_add_priority(struct loop *loop, int fd, uint32_t tag)
+{
+    return add(loop, fd, EPOLLPRI | EPOLLET, tag);
 }
 
 int loop_remove(struct loop *loop, int fd)

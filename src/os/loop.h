@@ -13,7 +13,7 @@
 
 enum {
     LOOP_BATCH = 64,
-    LOOP_SIGNALS = UINT16_MAX /* a tag that loop_add does not take */
+    LOOP_SIGNALS = UINT16_MAX /* a tag that the two below do not take */
 };
 
 #define LOOP_FOREVER UINT64_MAX
@@ -27,11 +27,12 @@ struct loop_events {
     int signal_count;
     struct signals_info signal[SIGNALS_BATCH];
     int count;
-    uint32_t tag[LOOP_BATCH]; /* as given to loop_add */
+    uint32_t tag[LOOP_BATCH]; /* as given when added */
 };
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 uint64_t loop_now_ms(void);
+uint64_t loop_now_us(void);
 
 /* All functions: 0 or -errno. The signals must have been taken (signals_take). */
 
@@ -40,6 +41,13 @@ int loop_open(struct loop *loop, bool descriptors);
 
 /* Watch fd for input; level-triggered. Closing fd ends the watch. */
 int loop_add(struct loop *loop, int fd, uint32_t tag);
+
+/*
+ * Watch fd for what is told by POLLPRI, as a pressure trigger is. Edge-triggered:
+ * waiting takes the event, and a file that has gone, which poll(2) calls ready
+ * for ever, is told once.
+ */
+int loop_add_priority(struct loop *loop, int fd, uint32_t tag);
 int loop_remove(struct loop *loop, int fd);
 
 /*

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "text.h"
+
 enum {
     FILE_PATH_MAX = 64,  /* "/proc/2147483647/status" and the like */
     STAT_TEXT_MAX = 512, /* holds the first 22 fields at their widest */
@@ -25,24 +27,6 @@ enum {
 };
 
 /* ---- pure ---- */
-
-/* A decimal number at *at, *at moved behind it. False: no digit, or too large. */
-static bool take_number(const char *text, size_t size, size_t *at, uint64_t *ret_number)
-{
-    uint64_t number = 0;
-    size_t i = *at;
-    for (; i < size && text[i] >= '0' && text[i] <= '9'; i++) {
-        uint64_t digit = (uint64_t)(text[i] - '0');
-        if (number > (UINT64_MAX - digit) / 10)
-            return false;
-        number = number * 10 + digit;
-    }
-    if (i == *at)
-        return false;
-    *at = i;
-    *ret_number = number;
-    return true;
-}
 
 static bool take(const char *text, size_t size, size_t *at, char wanted)
 {
@@ -55,7 +39,7 @@ static bool take(const char *text, size_t size, size_t *at, char wanted)
 static bool take_pid(const char *text, size_t size, size_t *at, pid_t *ret_pid)
 {
     uint64_t number;
-    if (!take_number(text, size, at, &number) || number > INT32_MAX)
+    if (!text_take_number(text, size, at, &number) || number > INT32_MAX)
         return false;
     *ret_pid = (pid_t)number;
     return true;
@@ -69,7 +53,7 @@ static bool skip_numbers(const char *text, size_t size, size_t *at, int count)
         if (!take(text, size, at, ' '))
             return false;
         (void)take(text, size, at, '-');
-        if (!take_number(text, size, at, &ignored))
+        if (!text_take_number(text, size, at, &ignored))
             return false;
     }
     return true;
@@ -97,7 +81,7 @@ int process_parse_stat(const char *text, size_t size, struct process_stat *ret_s
         return -EINVAL;
     /* Fields 5 (pgrp) to 21 (itrealvalue); 22 is the start time. */
     if (!skip_numbers(text, size, &at, 17) || !take(text, size, &at, ' ') ||
-        !take_number(text, size, &at, &stat.start_ticks))
+        !text_take_number(text, size, &at, &stat.start_ticks))
         return -EINVAL;
     if (at >= size || (text[at] != ' ' && text[at] != '\n')) /* a number cut short is another number */
         return -EINVAL;
@@ -113,7 +97,7 @@ int process_parse_statm(const char *text, size_t size, uint64_t *ret_pages)
     if (at == 0 || !take(text, size, &at, ' '))
         return -EINVAL;
     uint64_t pages;
-    if (!take_number(text, size, &at, &pages) || at >= size || text[at] != ' ')
+    if (!text_take_number(text, size, &at, &pages) || at >= size || text[at] != ' ')
         return -EINVAL;
     *ret_pages = pages;
     return 0;
@@ -155,7 +139,7 @@ int process_parse_generation(const char *text, size_t size, uint64_t *ret_genera
         return -EINVAL;
     size_t at = (size_t)(blank - text) + 1;
     uint64_t generation;
-    if (!take_number(text, size, &at, &generation) || at >= size || text[at] != '\n')
+    if (!text_take_number(text, size, &at, &generation) || at >= size || text[at] != '\n')
         return -EINVAL;
     *ret_generation = generation;
     return 0;

@@ -3,7 +3,9 @@
  *
  * Identity is pid and start time; the handle is a pidfd. A kept descriptor of
  * /proc/PID/statm is bound to the process, not to the number: after its end a
- * read fails with ESRCH even when the pid is in use again (proc(5)).
+ * read fails with ESRCH even when the pid is in use again (proc(5)). What takes
+ * a bare pid looks at whoever has it now: who holds a pidfd asks that afterwards
+ * whether its process was still there.
  *
  * parse_* functions are pure, take a buffer of any bytes, and never read past
  * size.
@@ -48,6 +50,23 @@ void process_close(struct process *process);
 
 /* Resident set in bytes, by one pread. -ESRCH: it has ended (a zombie counts as ended). */
 int process_rss(const struct process *process, uint64_t *ret_bytes);
+
+/*
+ * PSS and USS in bytes, by a pass over its page tables (/proc/PID/smaps_rollup):
+ * about 8 us a resident MiB in pages of 4 KiB, while its own mmap(2)s wait. Not
+ * for every look. USS is what its end frees: Private_Clean, Private_Dirty and
+ * Private_Hugetlb (huge pages of hugetlbfs are in neither RSS nor PSS).
+ * -ESRCH: it has ended (a zombie counts as ended); -EACCES: no ptrace rights
+ * over it (ptrace(2)); -ENOENT: a kernel without the file (before 4.14).
+ */
+int process_exact(pid_t pid, uint64_t *ret_pss_bytes, uint64_t *ret_uss_bytes);
+
+/*
+ * CPU time in ms of all its threads, ended ones included, without that of its
+ * children: its CPU clock (clock_getcpuclockid(3)), which needs no rights. A
+ * zombie still tells its last. -ESRCH: no such process; -ENOTSUP: no such clock.
+ */
+int process_cpu_ms(pid_t pid, uint64_t *ret_ms);
 
 int process_stat(pid_t pid, struct process_stat *ret_stat);
 
@@ -118,6 +137,7 @@ uint64_t process_age_ms(uint64_t start_ticks);
 /* ---- pure parsers, for the above and their tests ---- */
 int process_parse_stat(const char *text, size_t size, struct process_stat *ret_stat);
 int process_parse_statm(const char *text, size_t size, uint64_t *ret_pages);
+int process_parse_exact(const char *text, size_t size, uint64_t *ret_pss_bytes, uint64_t *ret_uss_bytes);
 int process_parse_caught(const char *text, size_t size, uint64_t *ret_mask);
 int process_parse_generation(const char *text, size_t size, uint64_t *ret_generation);
 

@@ -1,26 +1,10 @@
 /* The memory limit: texts of the machines we met, trees of files made for the purpose, and a real v1 cgroup. */
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/sysinfo.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
 #include "os/cgroup.h"
+
+#include <sys/sysinfo.h>
+
+#include "box.h"
+#include "tree.h"
 
 /* ---- texts ---- */
 
@@ -117,11 +101,38 @@ static void every_sample_is_located(void **state)
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         char mount[CGROUP_PATH_MAX] = "untouched", path[CGROUP_PATH_MAX] = "untouched";
         const struct sample *sample = &samples[i];
-        int version = cgroup_locate(sample->mountinfo, sample->cgroup, mount, sizeof mount, path, sizeof path);
+        int version =
+            cgroup_locate(sample->mountinfo, sample->cgroup, CGROUP_MEMORY, mount, sizeof mount, path, sizeof path);
         if (version != sample->version)
             fail_msg("%s: version %d instead of %d", sample->name, version, sample->version);
         if (version != 0 && (strcmp(mount, sample->mount) != 0 || strcmp(path, sample->path) != 0))
             fail_msg("%s: '%s' + '%s' instead of '%s' + '%s'", sample->name, mount, path, sample->mount, sample->path);
+    }
+}
+
+static void pressure_files_are_on_version_2_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mountinfo;
+        const char *cgroup;
+        int version;
+        const char *where;
+    } cases[] = {
+        { "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+          "38 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
+          "4:memory:/jobs/a\n0::/user.slice/x\n", 2, "/sys/fs/cgroup/unified/user.slice/x" },
+        { "600 590 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n", "0::/\n", 2, "/sys/fs/cgroup" },
+        { "705 700 0:32 / /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n", "4:memory:/a\n0::/a\n", 0, "" },
+        { "38 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n", "4:memory:/a\n", 0, "" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char mount[CGROUP_PATH_MAX] = "", path[CGROUP_PATH_MAX] = "", where[2 * CGROUP_PATH_MAX];
+        int version =
+            cgroup_locate(cases[i].mountinfo, cases[i].cgroup, CGROUP_UNIFIED, mount, sizeof mount, path, sizeof path);
+        (void)snprintf(where, sizeof where, "%s%s", mount, path);
+        assert_int_equal(version, cases[i].version);
+        assert_string_equal(where, cases[i].where);
     }
 }
 
@@ -136,8 +147,8 @@ static void texts_cut_anywhere_do_no_harm(void **state)
                 char mount[64], path[64];
                 char *cut = strndup(texts[which], size);
                 assert_non_null(cut);
-                int version = cgroup_locate(which == 0 ? cut : texts[0], which == 1 ? cut : texts[1], mount,
-                                            sizeof mount, path, sizeof path);
+                int version = cgroup_locate(which == 0 ? cut : texts[0], which == 1 ? cut : texts[1], CGROUP_MEMORY,
+                                            mount, sizeof mount, path, sizeof path);
                 assert_in_range(version, 0, 2);
                 free(cut);
             }
@@ -151,11 +162,13 @@ static void what_is_too_long_is_not_cut_to_another_path(void **state)
     static char text[3 * CGROUP_PATH_MAX];
     char mount[CGROUP_PATH_MAX], path[8];
     const char *mountinfo = "600 590 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
-    assert_int_equal(cgroup_locate(mountinfo, "0::/123456\n", mount, sizeof mount, path, sizeof path), 2);
-    assert_int_equal(cgroup_locate(mountinfo, "0::/1234567\n", mount, sizeof mount, path, sizeof path), 0);
+    assert_int_equal(cgroup_locate(mountinfo, "0::/123456\n", CGROUP_MEMORY, mount, sizeof mount, path, sizeof path),
+                     2);
+    assert_int_equal(cgroup_locate(mountinfo, "0::/1234567\n", CGROUP_MEMORY, mount, sizeof mount, path, sizeof path),
+                     0);
     memset(text, 'x', sizeof text - 1);
     memcpy(text, "0::/", 4);
-    assert_int_equal(cgroup_locate(mountinfo, text, mount, sizeof mount, path, sizeof path), 0);
+    assert_int_equal(cgroup_locate(mountinfo, text, CGROUP_MEMORY, mount, sizeof mount, path, sizeof path), 0);
 }
 
 static void limits_are_parsed(void **state)
@@ -174,7 +187,8 @@ static void limits_are_parsed(void **state)
         { "9223372036854710272\n", 0, UINT64_MAX }, /* pages of 64 KiB */
         { "9223372036854775807\n", 0, UINT64_MAX },
         { "1099511627776\n", 0, UINT64_C(1) << 40 },
-        { "18446744073709551615\n", -EINVAL, 1 },
+        { "18446744073709551615\n", 0, UINT64_MAX },
+        { "18446744073709551616\n", -EINVAL, 1 },
         { "99999999999999999999999\n", -EINVAL, 1 },
         { "", -EINVAL, 1 },
         { "\n", -EINVAL, 1 },
@@ -193,46 +207,6 @@ static void limits_are_parsed(void **state)
 }
 
 /* ---- a tree of files ---- */
-
-static char tree[] = "/tmp/trimtab-cgroup-XXXXXX";
-
-static int remove_entry(const char *path, const struct stat *file, int kind, struct FTW *ftw)
-{
-    (void)file;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
-static int make_tree(void **state)
-{
-    (void)state;
-    memcpy(tree + sizeof tree - 7, "XXXXXX", 6);
-    return mkdtemp(tree) ? 0 : -1;
-}
-
-static int remove_tree(void **state)
-{
-    (void)state;
-    return nftw(tree, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* Write tree/name, with its directories. */
-static void put(const char *name, const char *text)
-{
-    char path[512];
-    int size = snprintf(path, sizeof path, "%s%s", tree, name);
-    assert_in_range(size, 1, sizeof path - 1);
-    for (char *slash = path + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
-        *slash = '\0';
-        (void)mkdir(path, 0700);
-        *slash = '/';
-    }
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
 
 static uint64_t machine_bytes(void)
 {
@@ -338,84 +312,40 @@ static void depth_is_bounded(void **state)
 
 /* ---- the real thing ---- */
 
-static char box[CGROUP_PATH_MAX + 64];
+static int ask[2], answer[2];
 
-/* Our own v1 memory cgroup, or false. */
-static bool make_box(void)
+/* One that lives in the box, and says its limit whenever it is asked. */
+static void say_limit(void)
 {
-    char line[CGROUP_PATH_MAX], *path = NULL;
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    while (file && !path && fgets(line, sizeof line, file)) {
-        path = strstr(line, ":memory:");
-        if (path)
-            path += strlen(":memory:");
+    struct cgroup cgroup = { .version = -1 };
+    uint64_t bytes;
+    char byte;
+    (void)close(ask[1]);
+    for (bool open = false; read(ask[0], &byte, 1) == 1; open = true) {
+        if ((!open && cgroup_open(&cgroup, "") < 0) || cgroup_limit(&cgroup, &bytes) < 0)
+            bytes = 1;
+        if (cgroup.version != box.version || write(answer[1], &bytes, sizeof bytes) != (ssize_t)sizeof bytes)
+            _exit(1);
     }
-    if (file)
-        (void)fclose(file);
-    if (!path)
-        return false;
-    path[strcspn(path, "\n")] = '\0';
-    (void)snprintf(box, sizeof box, "/sys/fs/cgroup/memory%s/trimtab-test-%d", strcmp(path, "/") == 0 ? "" : path,
-                   (int)getpid());
-    return mkdir(box, 0700) == 0;
-}
-
-static int remove_box(void **state)
-{
-    (void)state;
-    for (int i = 0; box[0] != '\0' && rmdir(box) < 0 && errno == EBUSY && i < 1000; i++)
-        (void)nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-    return box[0] == '\0' || access(box, F_OK) < 0 ? 0 : -1;
-}
-
-static void set_in_box(const char *name, const char *value)
-{
-    char path[sizeof box + 64];
-    (void)snprintf(path, sizeof path, "%s/%s", box, name);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, value, strlen(value)), strlen(value));
-    (void)close(fd);
 }
 
 static void resize_in_place_is_seen_on_this_machine(void **state)
 {
     (void)state;
-    if (!make_box()) {
-        box[0] = '\0';
-        print_message("SKIPPED: no v1 memory cgroup that can be added to on this machine\n");
-        skip();
-    }
-    int ask[2], answer[2];
-    char byte = 'x', text[32];
+    box_make();
     assert_return_code(pipe(ask), errno);
     assert_return_code(pipe(answer), errno);
-    pid_t pid = fork();
-    if (pid == 0) { /* one that lives in the box, and says its limit whenever it is asked */
-        struct cgroup cgroup = { .version = -1 };
-        uint64_t bytes;
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)close(ask[1]);
-        for (bool open = false; read(ask[0], &byte, 1) == 1; open = true) {
-            if ((!open && cgroup_open(&cgroup, "") < 0) || cgroup_limit(&cgroup, &bytes) < 0)
-                bytes = 1;
-            if (cgroup.version != 1 || write(answer[1], &bytes, sizeof bytes) != (ssize_t)sizeof bytes)
-                _exit(1);
-        }
-        _exit(0);
-    }
+    pid_t pid = box_run(say_limit);
     (void)close(ask[0]);
     (void)close(answer[1]);
-    (void)snprintf(text, sizeof text, "%d", (int)pid);
-    set_in_box("cgroup.procs", text);
     static const struct {
         const char *limit;
         uint64_t bytes;
     } steps[] = { { "268435456", 268435456 }, { "134217728", 134217728 }, { "301989888", 301989888 } };
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         uint64_t bytes = 0;
-        set_in_box("memory.limit_in_bytes", steps[i].limit);
-        assert_int_equal(write(ask[1], &byte, 1), 1);
+        box_limit(steps[i].limit);
+        assert_int_equal(write(ask[1], "x", 1), 1);
         assert_int_equal(read(answer[0], &bytes, sizeof bytes), sizeof bytes);
         assert_int_equal(bytes, steps[i].bytes);
     }
@@ -441,6 +371,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_sample_is_located),
+        cmocka_unit_test(pressure_files_are_on_version_2_alone),
         cmocka_unit_test(texts_cut_anywhere_do_no_harm),
         cmocka_unit_test(what_is_too_long_is_not_cut_to_another_path),
         cmocka_unit_test(limits_are_parsed),
@@ -449,7 +380,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_controller_is_no_error, make_tree, remove_tree),
         cmocka_unit_test_setup_teardown(missing_proc_is_an_error, make_tree, remove_tree),
         cmocka_unit_test_setup_teardown(depth_is_bounded, make_tree, remove_tree),
-        cmocka_unit_test_teardown(resize_in_place_is_seen_on_this_machine, remove_box),
+        cmocka_unit_test_setup_teardown(resize_in_place_is_seen_on_this_machine, make_tree, box_remove),
         cmocka_unit_test(this_machine_has_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

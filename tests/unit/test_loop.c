@@ -1,7 +1,9 @@
 #include "os/loop.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -66,6 +68,46 @@ static void what_is_readable_is_told_by_its_tag_until_it_is_read(void **state)
     assert_int_equal(read(second[0], &byte, 1), 1);
     assert_int_equal(loop_wait(&loop, 0, 0, &events), 0);
     assert_int_equal(events.count, 0);
+}
+
+/* Urgent data of a socket, tcp(7), is told as pressure is. */
+static void what_has_priority_is_told_once(void **state)
+{
+    struct loop_events events;
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof address;
+    (void)state;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), to = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_return_code(bind(listener, (struct sockaddr *)&address, sizeof address), errno);
+    assert_return_code(listen(listener, 1), errno);
+    assert_return_code(getsockname(listener, (struct sockaddr *)&address, &size), errno);
+    assert_return_code(connect(to, (struct sockaddr *)&address, sizeof address), errno);
+    int from = accept(listener, NULL, NULL);
+    assert_return_code(from, errno);
+
+    assert_int_equal(loop_add_priority(&loop, from, TAG_FIRST), 0);
+    assert_int_equal(send(to, "x", 1, 0), 1); /* readable alone is not told */
+    assert_int_equal(loop_wait(&loop, 0, loop_now_ms() + 5, &events), 0);
+    assert_int_equal(events.count, 0);
+    assert_int_equal(send(to, "y", 1, MSG_OOB), 1);
+    assert_int_equal(loop_wait(&loop, 0, LOOP_FOREVER, &events), 0);
+    assert_int_equal(events.count, 1);
+    assert_int_equal(events.tag[0], TAG_FIRST);
+    assert_int_equal(loop_wait(&loop, 0, 0, &events), 0);
+    assert_int_equal(events.count, 0);
+    assert_int_equal(loop_remove(&loop, from), 0);
+
+    /* A pipe without readers: an error for ever. */
+    assert_int_equal(close(first[0]), 0);
+    assert_int_equal(loop_add_priority(&loop, first[1], TAG_SECOND), 0);
+    assert_int_equal(loop_wait(&loop, 0, LOOP_FOREVER, &events), 0);
+    assert_int_equal(events.count, 1);
+    assert_int_equal(events.tag[0], TAG_SECOND);
+    assert_int_equal(loop_wait(&loop, 0, 0, &events), 0);
+    assert_int_equal(events.count, 0);
+    (void)close(listener);
+    (void)close(from);
+    (void)close(to);
 }
 
 static void what_was_removed_is_silent(void **state)
@@ -146,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = { CASE(a_deadline_is_never_early),
                                         CASE(a_deadline_that_has_passed_does_not_wait),
                                         CASE(what_is_readable_is_told_by_its_tag_until_it_is_read),
+                                        CASE(what_has_priority_is_told_once),
                                         CASE(what_was_removed_is_silent),
                                         CASE(a_signal_gives_no_events_and_no_error),
                                         CASE(signals_are_told_with_and_without_descriptors),
