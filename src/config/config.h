@@ -25,6 +25,13 @@ struct config_amount {
     uint32_t share_permyriad; /* 1/10000 of the limit */
 };
 
+/* A trigger of pressure stall information: tasks stalled for so long within a window. Both 0: off. */
+struct config_pressure {
+    bool full; /* all tasks at once, else some of them */
+    uint64_t stall_ms;
+    uint64_t window_ms;
+};
+
 /* A number that may be left unset. */
 struct config_optional {
     bool set;
@@ -39,6 +46,7 @@ struct config_capabilities {
 enum config_restart { CONFIG_RESTART_NEVER, CONFIG_RESTART_RECYCLED, CONFIG_RESTART_FAILED, CONFIG_RESTART_ALWAYS };
 enum config_wait { CONFIG_WAIT_WORKER, CONFIG_WAIT_ALL };
 enum config_target { CONFIG_TARGET_AUTO, CONFIG_TARGET_WORKER, CONFIG_TARGET_CHILDREN, CONFIG_TARGET_TREE };
+enum config_metric { CONFIG_METRIC_RSS, CONFIG_METRIC_PSS, CONFIG_METRIC_USS };
 enum config_method { CONFIG_METHOD_AUTO, CONFIG_METHOD_SIGNAL, CONFIG_METHOD_RESPAWN };
 enum config_format { CONFIG_FORMAT_TEXT, CONFIG_FORMAT_JSON };
 enum config_level { CONFIG_LEVEL_ERROR, CONFIG_LEVEL_WARNING, CONFIG_LEVEL_INFO, CONFIG_LEVEL_DEBUG };
@@ -72,19 +80,23 @@ struct config_watch {
     int target;                    /* enum config_target */
     char match[CONFIG_TEXT_MAX];   /* fnmatch(3) patterns, by comma; empty: everything */
     char exclude[CONFIG_TEXT_MAX]; /* empty: nothing */
+    int metric;                    /* enum config_metric */
     uint64_t interval_ms;
     uint64_t limit_bytes; /* 0: found on the machine */
 };
 
 struct config_trim {
     struct config_amount at;
-    int signal; /* 0: none */
+    uint64_t every_ms; /* 0: never */
+    uint64_t idle_ms;  /* 0: never */
+    int signal;        /* 0: none */
     uint64_t settle_ms;
     uint32_t min_yield_permyriad;
 };
 
 struct config_recycle {
     struct config_amount at;
+    char match[CONFIG_TEXT_MAX]; /* patterns of those that may be recycled; empty: everything watched */
     uint32_t samples;
     int method; /* enum config_method */
     int signal;
@@ -93,6 +105,12 @@ struct config_recycle {
     uint64_t interval_ms;
     uint64_t min_age_ms;
     uint32_t jitter_permyriad;
+};
+
+struct config_container {
+    struct config_amount trim_at;
+    struct config_amount recycle_at;
+    struct config_pressure pressure;
 };
 
 struct config_log {
@@ -106,6 +124,7 @@ struct config {
     struct config_watch watch;
     struct config_trim trim;
     struct config_recycle recycle;
+    struct config_container container;
     struct config_log log;
 };
 

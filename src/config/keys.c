@@ -15,6 +15,7 @@
 static const char *const wait_words[] = { "worker", "all", NULL };
 static const char *const restart_words[] = { "never", "recycled", "failed", "always", NULL };
 static const char *const target_words[] = { "auto", "worker", "children", "tree", NULL };
+static const char *const metric_words[] = { "rss", "pss", "uss", NULL };
 static const char *const method_words[] = { "auto", "signal", "respawn", NULL };
 static const char *const format_words[] = { "text", "json", NULL };
 static const char *const level_words[] = { "error", "warning", "info", "debug", NULL };
@@ -197,6 +198,18 @@ static void print_amount(const struct config_amount *amount, char *ret_text, siz
         config_append(ret_text, size, "off");
 }
 
+static void print_pressure(const struct config_pressure *pressure, char *ret_text, size_t size)
+{
+    char stall[PRINTED_MAX], window[PRINTED_MAX];
+
+    units_print_ms(pressure->stall_ms, stall, sizeof stall);
+    units_print_ms(pressure->window_ms, window, sizeof window);
+    if (pressure->window_ms == 0)
+        config_append(ret_text, size, "off");
+    else
+        (void)snprintf(ret_text, size, "%s %s/%s", pressure->full ? "full" : "some", stall, window);
+}
+
 static void print_optional(const struct key *key, const struct config_optional *optional, char *ret_text, size_t size)
 {
     if (optional->set && key->kind == KEY_OPTIONAL)
@@ -261,6 +274,9 @@ void keys_print(const struct key *key, const struct config *config, char *ret_te
         break;
     case KEY_CHOICE:
         config_append(ret_text, size, key->choices[*(const int *)field]);
+        break;
+    case KEY_PRESSURE:
+        print_pressure(field, ret_text, size);
         break;
     case KEY_CAPABILITIES:
         print_capabilities(field, ret_text, size);

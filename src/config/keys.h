@@ -20,6 +20,7 @@ enum key_kind {
     KEY_SIGNALS, /* TERM, INT */
     KEY_REWRITE, /* TERM:QUIT, HUP:0; none */
     KEY_CHOICE,
+    KEY_PRESSURE,     /* some 200ms/2s | full 100ms/2s | off */
     KEY_CAPABILITIES, /* inherit | none | net_bind_service, chown */
     KEY_OPTIONAL,     /* a number that may be unset */
     KEY_OPTIONAL_SIZE /* a size that may be unset */

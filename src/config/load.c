@@ -288,7 +288,7 @@ static int fail_check(struct config_load *load, const char *section, const char 
     char key[CONFIG_SHOWN_MAX];
     const int row = keys_find(section, name);
     const struct config_origin *origin = &load->origin[row];
-    struct config_place place = { .source = origin->source, .line = origin->line };
+    struct config_place place = { .source = origin->source, .name = "defaults", .line = origin->line };
 
     switch (origin->source) {
     case SOURCE_ENVIRONMENT:
@@ -305,7 +305,6 @@ static int fail_check(struct config_load *load, const char *section, const char 
         place.name = load->file;
         break;
     case SOURCE_DEFAULT:
-        place.name = "defaults";
         break;
     }
     name_key(&place, section, name, key, sizeof key);
@@ -326,22 +325,56 @@ static bool is_off(const struct config_amount *amount)
     return amount->bytes == 0 && amount->share_permyriad == 0;
 }
 
+/* A recycle line must be above the trim line of the same kind, so that there is a trim before it. */
+static int check_order(struct config_load *load, const char *recycle_section, const char *recycle_name,
+                       const char *trim_section, const char *trim_name)
+{
+    const struct key *recycle = &keys[keys_find(recycle_section, recycle_name)];
+    const struct key *trim = &keys[keys_find(trim_section, trim_name)];
+    const char *base = (const char *)&load->config;
+    char recycle_value[NAME_MAX_SIZE], trim_value[NAME_MAX_SIZE], what[VALUE_MAX_SIZE];
+
+    if (exceeds((const struct config_amount *)(base + recycle->offset),
+                (const struct config_amount *)(base + trim->offset)))
+        return 0;
+    keys_print(trim, &load->config, trim_value, sizeof trim_value);
+    keys_print(recycle, &load->config, recycle_value, sizeof recycle_value);
+    (void)snprintf(what, sizeof what, "%s must be above [%s] %s, which is %s", recycle_value, trim_section, trim_name,
+                   trim_value);
+    return fail_check(load, recycle_section, recycle_name, what);
+}
+
+/* A reason to trim that only a user can give, where nothing is there to trim with; or the other way round. */
+static int check_trim_reasons(struct config_load *load)
+{
+    const struct config *config = &load->config;
+    const struct {
+        const char *section, *name;
+        bool set;
+    } reasons[] = { { "trim", "at", !is_off(&config->trim.at) },
+                    { "trim", "every", config->trim.every_ms > 0 },
+                    { "container", "pressure", config->container.pressure.window_ms > 0 } };
+    bool any = config->trim.idle_ms > 0 || !is_off(&config->container.trim_at);
+
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (reasons[i].set && config->trim.signal == 0)
+            return fail_check(load, reasons[i].section, reasons[i].name,
+                              "nothing would be asked to trim; set [trim] signal to one that the worker handles");
+        any = any || reasons[i].set;
+    }
+    if (!any && config->trim.signal != 0)
+        return fail_check(load, "trim", "signal", "it would never be sent; set [trim] at");
+    return 0;
+}
+
 int config_check(struct config_load *load)
 {
     const struct config *config = &load->config;
 
-    if (!exceeds(&config->recycle.at, &config->trim.at)) {
-        char trim_at[NAME_MAX_SIZE], recycle_at[NAME_MAX_SIZE], what[VALUE_MAX_SIZE];
-        keys_print(&keys[keys_find("trim", "at")], config, trim_at, sizeof trim_at);
-        keys_print(&keys[keys_find("recycle", "at")], config, recycle_at, sizeof recycle_at);
-        (void)snprintf(what, sizeof what, "%s must be above [trim] at, which is %s", recycle_at, trim_at);
-        return fail_check(load, "recycle", "at", what);
-    }
-    if (!is_off(&config->trim.at) && config->trim.signal == 0)
-        return fail_check(load, "trim", "at",
-                          "nothing would be asked to trim; set [trim] signal to one that the worker handles");
-    if (is_off(&config->trim.at) && config->trim.signal != 0)
-        return fail_check(load, "trim", "signal", "it would never be sent; set [trim] at");
+    if (check_order(load, "recycle", "at", "trim", "at") < 0 || check_trim_reasons(load) < 0)
+        return -1;
+    if (config->trim.signal != 0 && check_order(load, "container", "recycle_at", "container", "trim_at") < 0)
+        return -1;
     if (config->worker.restart == CONFIG_RESTART_NEVER && config->recycle.method == CONFIG_METHOD_RESPAWN)
         return fail_check(load, "recycle", "method", "respawn cannot be while [worker] restart is never");
     return 0;

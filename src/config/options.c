@@ -81,7 +81,7 @@ __attribute__((format(printf, 2, 3))) static int fail(struct options *options, c
     return -1;
 }
 
-/* word: the option as it was typed, or the part of it that is wrong. */
+/* word: the option as it was typed, or the part of it that is wrong; begins with '-'. */
 static int fail_unknown(struct options *options, const char *word)
 {
     char shown[CONFIG_SHOWN_MAX];
@@ -89,7 +89,7 @@ static int fail_unknown(struct options *options, const char *word)
     const char *nearest = NULL;
 
     config_escape(word, shown, sizeof shown);
-    for (int i = 0; word[0] == '-' && word[1] == '-' && i < ROWS; i++) {
+    for (int i = 0; word[1] == '-' && i < ROWS; i++) {
         if (keys_near(word + 2, rows[i].name, &best))
             nearest = rows[i].name;
     }
@@ -227,10 +227,11 @@ static int parse_letters(struct options *options, char **argv, int *index)
             argument = p[1] != '\0' ? p + 1 : argv[++*index];
             if (!argument)
                 return fail(options, "-%c needs an argument: %s", row->letter, row->argument);
-            return take(options, row, argument);
         }
-        if (take(options, row, NULL) != 0)
+        if (take(options, row, argument) != 0)
             return -1;
+        if (argument)
+            break;
     }
     return 0;
 }

@@ -32,6 +32,9 @@ enum {
 static const char machine_policy[] = "/etc/trimtab.ini";
 static const char policy_folder[] = "/etc/trimtab/";
 
+static const char auto_text[] =
+#include "auto.inc"
+    ;
 static const char gunicorn_text[] =
 #include "gunicorn.inc"
     ;
@@ -41,6 +44,7 @@ static const struct {
     const char *text;
     size_t size;
 } shipped[] = {
+    { "auto", auto_text, sizeof auto_text - 1 },
     { "gunicorn", gunicorn_text, sizeof gunicorn_text - 1 },
 };
 enum { SHIPPED = sizeof shipped / sizeof shipped[0] };
@@ -167,8 +171,7 @@ static int take_pair(void *user, const char *section, const char *name, const ch
 {
     struct reader *reader = user;
 
-    if (!reader->failed)
-        reader->failed = config_take(reader->load, &reader->place, section, name, value) != 0;
+    reader->failed = config_take(reader->load, &reader->place, section, name, value) != 0;
     return !reader->failed;
 }
 

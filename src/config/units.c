@@ -231,13 +231,14 @@ void units_print_bytes(uint64_t bytes, char *ret_text, size_t size)
 
 void units_print_ms(uint64_t ms, char *ret_text, size_t size)
 {
-    for (int i = 0; i < TIME_UNITS && ms != 0; i++) {
-        if (ms % time_units[i].factor == 0) {
-            (void)snprintf(ret_text, size, "%" PRIu64 "%s", ms / time_units[i].factor, time_units[i].name);
-            return;
-        }
-    }
-    (void)snprintf(ret_text, size, "0");
+    const struct unit *unit = time_units;
+
+    while (ms % unit->factor != 0) /* the last one divides all */
+        unit++;
+    if (ms == 0)
+        (void)snprintf(ret_text, size, "0");
+    else
+        (void)snprintf(ret_text, size, "%" PRIu64 "%s", ms / unit->factor, unit->name);
 }
 
 void units_print_permyriad(uint32_t permyriad, char *ret_text, size_t size)

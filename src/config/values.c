@@ -345,6 +345,34 @@ static const char *apply_capabilities(const char *value, struct config_capabilit
     return NULL;
 }
 
+/* The windows that the kernel takes, Documentation/accounting/psi.rst. */
+enum { PRESSURE_WINDOW_MIN_MS = 500, PRESSURE_WINDOW_MAX_MS = 10000 };
+
+static const char *apply_pressure(const char *value, struct config_pressure *field)
+{
+    struct config_pressure pressure = { .full = strncmp(value, "full ", 5) == 0 };
+    char stall[ITEM_MAX];
+
+    if (strcmp(value, "off") == 0) {
+        *field = pressure;
+        return NULL;
+    }
+    const char *slash = strchr(value, '/');
+    const size_t length = slash ? (size_t)(slash - value) : 0;
+    if ((!pressure.full && strncmp(value, "some ", 5) != 0) || length <= 5 || length - 5 >= sizeof stall)
+        return "neither off nor a trigger (some 200ms/2s)";
+    memcpy(stall, value + 5, length - 5);
+    stall[length - 5] = '\0';
+    if (units_parse_ms(stall, &pressure.stall_ms) != 0 || units_parse_ms(slash + 1, &pressure.window_ms) != 0)
+        return "neither off nor a trigger (some 200ms/2s)";
+    if (pressure.window_ms < PRESSURE_WINDOW_MIN_MS || pressure.window_ms > PRESSURE_WINDOW_MAX_MS)
+        return "a trigger whose window is not from 500ms to 10s";
+    if (pressure.stall_ms == 0 || pressure.stall_ms > pressure.window_ms)
+        return "a trigger whose time is not within its window";
+    *field = pressure;
+    return NULL;
+}
+
 static const char *apply_choice(const struct key *key, const char *value, int *field)
 {
     char words[CONFIG_SHOWN_MAX] = "";
@@ -386,6 +414,8 @@ const char *keys_apply(const struct key *key, const char *value, struct config *
         return apply_rewrite(value, field);
     case KEY_CHOICE:
         return apply_choice(key, value, field);
+    case KEY_PRESSURE:
+        return apply_pressure(value, field);
     case KEY_CAPABILITIES:
         return apply_capabilities(value, field);
     case KEY_OPTIONAL:

@@ -56,7 +56,7 @@ static void the_table_is_sound(void **state)
 
 static void sections_stand_together(void **state)
 {
-    static const char *const order[] = { "worker", "allocator", "watch", "trim", "recycle", "log" };
+    static const char *const order[] = { "worker", "allocator", "watch", "trim", "recycle", "container", "log" };
     size_t section = 0;
 
     (void)state;
@@ -132,6 +132,7 @@ static const struct {
     { "worker", "rewrite", "15:3,SIGHUP:0 , RTMIN+3:KILL", "HUP:0, TERM:QUIT, RTMIN+3:KILL" },
     { "worker", "stop_signals", "QUIT", NULL },
     { "worker", "stop_signals", "RTMIN+3,1", "HUP, RTMIN+3" },
+    { "worker", "stop_signals", "\tHUP\t,\t INT \t", "HUP, INT" },
     { "worker", "stop_grace", "0", NULL },
     { "worker", "stop_grace", "1.5m", "90s" },
     { "worker", "wait_for", "all", NULL },
@@ -166,6 +167,10 @@ static const struct {
     { "recycle", "signal", "QUIT", NULL },
     { "recycle", "jitter", "50%", NULL },
     { "recycle", "at_once", "64", NULL },
+    { "container", "pressure", "off", NULL },
+    { "container", "pressure", "some 200ms/2s", NULL },
+    { "container", "pressure", "full 500ms/0.5s", "full 500ms/500ms" },
+    { "container", "pressure", "some 0.001s/10s", "some 1ms/10s" },
     { "log", "format", "json", NULL },
     { "log", "level", "debug", NULL },
 };
@@ -264,6 +269,18 @@ static const struct {
     { "recycle", "at_once", "65", "not from 1 to 64" },
     { "recycle", "at_once", "0", "not from 1 to 64" },
     { "recycle", "jitter", "51%", "not from 0% to 50%" },
+    { "container", "pressure", "", "neither off nor a trigger (some 200ms/2s)" },
+    { "container", "pressure", "200ms/2s", "neither off nor a trigger" },
+    { "container", "pressure", "some 200ms", "neither off nor a trigger" },
+    { "container", "pressure", "some /2s", "neither off nor a trigger" },
+    { "container", "pressure", "some 200/2s", "neither off nor a trigger" },
+    { "container", "pressure", "some 200ms/2", "neither off nor a trigger" },
+    { "container", "pressure", "some 0000000000000000000000000000000000000000000200ms/2s",
+      "neither off nor a trigger" },
+    { "container", "pressure", "some 100ms/499ms", "whose window is not from 500ms to 10s" },
+    { "container", "pressure", "some 100ms/10001ms", "whose window is not from 500ms to 10s" },
+    { "container", "pressure", "some 0/2s", "whose time is not within its window" },
+    { "container", "pressure", "full 2001ms/2s", "whose time is not within its window" },
     { "log", "level", "verbose", "not one of error, warning, info, debug" },
 };
 
@@ -352,6 +369,50 @@ static void every_capability_is_read_back(void **state)
     }
 }
 
+/* A newer libcap may know names for bits that ours has none for; it prints these as numbers. */
+static void a_capability_without_a_name_is_printed_as_its_number(void **state)
+{
+    struct config config;
+    char text[PRINTED_SIZE];
+
+    (void)state;
+    defaults(&config);
+    config.worker.capabilities.set = true;
+    config.worker.capabilities.mask = UINT64_C(1) << 63 | 1;
+    keys_print(key("worker", "capabilities"), &config, text, sizeof text);
+    assert_string_equal(text, "chown, 63");
+}
+
+static void a_share_may_have_a_least_value(void **state)
+{
+    struct key row = *key("trim", "min_yield");
+    struct config config;
+
+    (void)state;
+    defaults(&config);
+    row.min = 200;
+    assert_string_equal(keys_apply(&row, "1.99%", &config), "not from 2% to 100%");
+    assert_int_equal(config.trim.min_yield_permyriad, 500);
+    assert_null(keys_apply(&row, "2%", &config));
+    assert_int_equal(config.trim.min_yield_permyriad, 200);
+}
+
+static void a_kind_that_does_not_exist_is_refused_and_prints_nothing(void **state)
+{
+    struct key row = *key("trim", "at");
+    struct config config;
+    char text[8] = "before";
+
+    (void)state;
+    defaults(&config);
+    row.kind = (enum key_kind)99;
+    assert_string_equal(keys_apply(&row, "1G", &config), "of an unknown kind");
+    keys_print(&row, &config, text, 0); /* no room: untouched */
+    assert_string_equal(text, "before");
+    keys_print(&row, &config, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
 static void slips_find_the_name_that_was_meant(void **state)
 {
     static const struct {
@@ -385,6 +446,13 @@ static void slips_find_the_name_that_was_meant(void **state)
     longest[sizeof longest - 1] = '\0';
     assert_null(keys_nearest_section(longest));
     assert_null(keys_nearest("trim", longest));
+    size_t best = KEYS_NOT_NEAR;
+    assert_false(keys_near("aaaa", longest, &best));
+    longest[33] = '\0'; /* both of one length, at the edge */
+    assert_false(keys_near(longest + 1, longest, &best));
+    assert_false(keys_near(longest, longest + 1, &best));
+    assert_true(keys_near(longest + 1, longest + 1, &best));
+    assert_int_equal(best, 0);
 }
 
 static void a_key_of_another_section_is_found(void **state)
@@ -412,6 +480,9 @@ int main(void)
         cmocka_unit_test(every_signal_can_be_rewritten_but_three),
         cmocka_unit_test(the_longest_rewrite_is_read_back),
         cmocka_unit_test(every_capability_is_read_back),
+        cmocka_unit_test(a_capability_without_a_name_is_printed_as_its_number),
+        cmocka_unit_test(a_share_may_have_a_least_value),
+        cmocka_unit_test(a_kind_that_does_not_exist_is_refused_and_prints_nothing),
         cmocka_unit_test(slips_find_the_name_that_was_meant),
         cmocka_unit_test(a_key_of_another_section_is_found),
     };

@@ -13,6 +13,7 @@
 
 #define FILE_NAME     "conf/x.ini"
 #define TEXT(literal) literal, sizeof(literal) - 1
+#define FORTY         "QWERTYUIOPASDFGHJKLZQWERTYUIOPASDFGHJKLZ"
 
 static int parse(struct config_load *load, const char *text, size_t size)
 {
@@ -76,6 +77,8 @@ static void bad_variables_are_named(void **state)
         { "TRIMTAB_TRIM_QQQQ=1G", "TRIMTAB_TRIM_QQQQ: unknown key" },
         { "TRIMTAB_TRIM=1G", "TRIMTAB_TRIM: unknown key" },
         { "TRIMTAB_TRIM_=1G", "TRIMTAB_TRIM_: unknown key" },
+        { "TRIMTAB_TRIM_" FORTY FORTY "=1G", "TRIMTAB_TRIM_" FORTY FORTY ": unknown key" },
+        { "TRIMTAB_TRIM_PORTS=1G", "TRIMTAB_TRIM_PORTS: unknown key" },
         { "TRIMTAB_WORKER_USER='app'", "TRIMTAB_WORKER_USER: 'app': a value is written without quotes" },
     };
     struct config_load load;
@@ -109,6 +112,8 @@ static void variables_of_kubernetes_are_passed_over(void **state)
                       "TRIMTAB_HOME_PAGE=x",
                       "TRIMTAB=x",
                       "TRIMTAB_=x",
+                      "TRIMTAB_" FORTY FORTY "_AT=x",
+                      "TRIMTAB_TRIM_AT",
                       "NOTRIMTAB_TRIM_AT=x",
                       "garbage",
                       NULL };
@@ -141,6 +146,8 @@ static void bad_settings_are_named(void **state)
         { "recycle.att=1G", "--set recycle.att=1G: [recycle] att: unknown key; did you mean 'at'?" },
         { "trim.grace=1s", "--set trim.grace=1s: [trim] grace: unknown key; did you mean [recycle] grace?" },
         { ".=", "--set .=: []: unknown section" },
+        { FORTY FORTY FORTY FORTY "=1G",
+          "--set " FORTY FORTY FORTY "QWERTYUIOPASDFGHJKLZQWERTYUIOPASDFGH...: no such key" },
     };
     struct config_load load;
 
@@ -213,15 +220,30 @@ static void keys_are_checked_against_each_other(void **state)
         { { "recycle.at=512M" }, NULL },
         { { "trim.at=400M", "trim.signal=USR2", "recycle.at=512M" }, NULL },
         { { "trim.at=80%", "trim.signal=USR2", "recycle.at=512M" }, NULL },
+        { { "trim.at=1G", "trim.signal=USR2", "recycle.at=80%" }, NULL },
         { { "trim.at=512M", "trim.signal=USR2", "recycle.at=512M" },
           "--set recycle.at=512M: 512M must be above [trim] at, which is 512M" },
         { { "trim.at=80%", "trim.signal=USR2", "recycle.at=70%" },
           "--set recycle.at=70%: 70% must be above [trim] at, which is 80%" },
         { { "trim.at=80%" },
           "--set trim.at=80%: nothing would be asked to trim; set [trim] signal to one that the worker handles" },
-        { { "trim.signal=USR2" }, "--set trim.signal=USR2: it would never be sent; set [trim] at" },
+        { { "trim.every=10m" },
+          "--set trim.every=10m: nothing would be asked to trim; set [trim] signal to one that the worker handles" },
+        { { "container.pressure=some 200ms/2s" },
+          "--set container.pressure=some 200ms/2s: nothing would be asked to trim; set [trim] signal to one that the "
+          "worker handles" },
+        { { "trim.signal=USR2" }, NULL },                /* when idle, and for the container */
+        { { "trim.signal=USR2", "trim.idle=0" }, NULL }, /* for the container alone */
+        { { "trim.signal=USR2", "trim.idle=0", "container.trim_at=off", "trim.at=1G" }, NULL },
+        { { "trim.idle=0", "container.trim_at=off" }, NULL },
+        { { "trim.signal=USR2", "trim.idle=0", "container.trim_at=off" },
+          "--set trim.signal=USR2: it would never be sent; set [trim] at" },
+        { { "container.recycle_at=60%" }, NULL }, /* nothing trims */
+        { { "trim.signal=USR2", "container.recycle_at=60%" },
+          "--set container.recycle_at=60%: 60% must be above [container] trim_at, which is 70%" },
         { { "worker.restart=never", "recycle.method=respawn" },
           "--set recycle.method=respawn: respawn cannot be while [worker] restart is never" },
+        { { "worker.restart=never", "recycle.method=signal" }, NULL },
         { { "worker.group=web" }, NULL },
     };
     struct config_load load;
@@ -244,6 +266,23 @@ static void keys_are_checked_against_each_other(void **state)
     assert_string_equal(load.error, "TRIMTAB_RECYCLE_AT: 600M must be above [trim] at, which is 1G");
 }
 
+/* Defaults pass the checks; what is said if one of them did not. */
+static void a_default_that_fails_a_check_is_named(void **state)
+{
+    static const enum config_source sources[] = { SOURCE_DEFAULT, (enum config_source)99 };
+    struct config_load load;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        config_defaults(&load);
+        load.config.worker.restart = CONFIG_RESTART_NEVER;
+        load.config.recycle.method = CONFIG_METHOD_RESPAWN;
+        load.origin[keys_find("recycle", "method")].source = sources[i];
+        assert_int_equal(config_check(&load), -1);
+        assert_string_equal(load.error, "defaults: respawn cannot be while [worker] restart is never");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +294,7 @@ int main(void)
         cmocka_unit_test(an_endless_word_is_cut_in_the_message),
         cmocka_unit_test(rewrites_add_up_and_make_no_policy),
         cmocka_unit_test(keys_are_checked_against_each_other),
+        cmocka_unit_test(a_default_that_fails_a_check_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

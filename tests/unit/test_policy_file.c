@@ -316,11 +316,12 @@ static void a_policy_that_is_not_there_is_named(void **state)
         const char *name, *error;
     } rows[] = {
         { "gunicron", "policy 'gunicron': no such policy (a file is named with a '/', as in ./x.ini); shipped "
-                      "policies: gunicorn; did you mean 'gunicorn'?" },
-        { "x.ini",
-          "policy 'x.ini': no such policy (a file is named with a '/', as in ./x.ini); shipped policies: gunicorn" },
-        { "", "policy '': no such policy (a file is named with a '/', as in ./x.ini); shipped policies: gunicorn" },
-        { "/nowhere/x\n.ini", "policy '/nowhere/x\\x0a.ini': no such file; shipped policies: gunicorn" },
+                      "policies: auto, gunicorn; did you mean 'gunicorn'?" },
+        { "x.ini", "policy 'x.ini': no such policy (a file is named with a '/', as in ./x.ini); shipped policies: "
+                   "auto, gunicorn" },
+        { "",
+          "policy '': no such policy (a file is named with a '/', as in ./x.ini); shipped policies: auto, gunicorn" },
+        { "/nowhere/x\n.ini", "policy '/nowhere/x\\x0a.ini': no such file; shipped policies: auto, gunicorn" },
     };
     struct config_load load;
 
@@ -332,11 +333,17 @@ static void a_policy_that_is_not_there_is_named(void **state)
     }
 }
 
-static void the_shipped_policy_is_sound(void **state)
+static void every_shipped_policy_is_sound(void **state)
 {
     struct config_load load;
 
     (void)state;
+    config_defaults(&load);
+    assert_int_equal(config_read_policy(&load, "auto"), 0);
+    assert_int_equal(config_check(&load), 0);
+    assert_true(load.config.recycle.at.bytes == 0 && load.config.recycle.at.share_permyriad == 0);
+    assert_true(load.config.recycle.match[0] != '\0'); /* never a process that nobody is known to replace */
+    assert_int_equal(load.config.recycle.method, CONFIG_METHOD_SIGNAL);
     config_defaults(&load);
     assert_int_equal(config_read_policy(&load, "gunicorn"), 0);
     assert_int_equal(config_check(&load), 0);
@@ -344,7 +351,7 @@ static void the_shipped_policy_is_sound(void **state)
     assert_true(load.any);
     assert_int_equal(load.config.recycle.signal, SIGTERM);
     assert_true(load.config.recycle.grace_ms > 33000); /* a drain that went well was seen to take 33 s */
-    assert_true(load.config.recycle.at.share_permyriad > 0);
+    assert_true(load.config.container.recycle_at.share_permyriad > 0);
     assert_int_equal(load.config.recycle.at_once, 1);
     assert_true(load.config.recycle.samples >= 2);
 }
@@ -363,7 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, make_fixture, drop_fixture),
         cmocka_unit_test_setup_teardown(a_file_has_a_largest_size, make_fixture, drop_fixture),
         cmocka_unit_test(a_policy_that_is_not_there_is_named),
-        cmocka_unit_test(the_shipped_policy_is_sound),
+        cmocka_unit_test(every_shipped_policy_is_sound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

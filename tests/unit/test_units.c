@@ -123,7 +123,8 @@ static void times_need_a_unit(void **state)
                  { "0s", 0 },
                  { "0.001s", 1 },
                  { "1.5ms", 1 },
-                 { "213503982334d", UINT64_C(213503982334) * 86400000 } };
+                 { "213503982334d", UINT64_C(213503982334) * 86400000 },
+                 { "213503982334.6d", UINT64_C(213503982334) * 86400000 + 51840000 } };
     static const char *const bad[] = { "",
                                        "1",
                                        "10",
@@ -146,6 +147,7 @@ static void times_need_a_unit(void **state)
                                        "10k",
                                        "99999999999999999999s",
                                        "213503982335d",
+                                       "213503982334.9d",
                                        "18446744073709551616ms" };
 
     (void)state;
@@ -296,6 +298,17 @@ static void every_signal_is_read_back(void **state)
             assert_int_equal(number, signal);
         }
     }
+}
+
+static void what_is_no_signal_is_printed_as_its_number(void **state)
+{
+    char text[32];
+
+    (void)state;
+    units_print_signal(65, text, sizeof text);
+    assert_string_equal(text, "65");
+    units_print_signal(0, text, sizeof text);
+    assert_string_equal(text, "0");
 }
 
 static void printed_sizes_and_times_are_exact(void **state)
@@ -452,6 +465,7 @@ int main(void)
         cmocka_unit_test(counts_are_digits_only),
         cmocka_unit_test(signals_have_names_and_numbers),
         cmocka_unit_test(every_signal_is_read_back),
+        cmocka_unit_test(what_is_no_signal_is_printed_as_its_number),
         cmocka_unit_test(printed_sizes_and_times_are_exact),
         cmocka_unit_test(what_is_printed_is_read_back),
         cmocka_unit_test(mutations_are_refused_or_mean_themselves),
