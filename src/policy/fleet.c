@@ -1,22 +1,5 @@
-#include "fleet.h"
-
-static const struct fleet_decision nothing;
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* bytes * permyriad / 10000 without overflow. */
-static uint64_t share_of(uint64_t bytes, uint32_t permyriad)
-{
-    return bytes / 10000 * permyriad + bytes % 10000 * permyriad / 10000;
-}
+/* The table of processes and the course of a look; what is done with them is decided in trim.c and recycle.c. */
+#include "policy/fleet_parts.h"
 
 /* splitmix64: enough to spread workers that grow alike. */
 static uint64_t next_random(struct fleet *fleet)
@@ -27,11 +10,58 @@ static uint64_t next_random(struct fleet *fleet)
     return z ^ (z >> 31);
 }
 
-static void wish_look(struct fleet *fleet, uint64_t at_ms)
+bool fleet_sees(const struct fleet *fleet, const struct fleet_process *process)
+{
+    return process->state == FLEET_WATCHED && process->seen_look == fleet->look;
+}
+
+void fleet_wish_look(struct fleet *fleet, uint64_t at_ms)
 {
     at_ms = max_u64(at_ms, fleet->now_ms + FLEET_LOOK_MIN_MS);
     fleet->next_look_ms = min_u64(fleet->next_look_ms, at_ms);
 }
+
+void fleet_wish_look_before(struct fleet *fleet, uint64_t bytes, uint64_t line, uint64_t rate)
+{
+    uint64_t fast = max_u64(min_u64(rate, UINT64_MAX / 2) * 2, FLEET_RATE_MIN);
+    uint64_t reach_ms = less_u64(line, bytes) / (fast / 1000) / 2;
+    fleet_wish_look(fleet, fleet->now_ms + max_u64(reach_ms, fleet->pace_ms));
+}
+
+void fleet_count_over(struct fleet *fleet, uint16_t *over, uint64_t *counted_ms)
+{
+    if (*over == 0 || fleet->now_ms - *counted_ms >= fleet->pace_ms) {
+        *counted_ms = fleet->now_ms;
+        if (*over < UINT16_MAX)
+            ++*over;
+    }
+    fleet_wish_look(fleet, fleet->now_ms + fleet->pace_ms);
+}
+
+uint64_t fleet_eta_ms(const struct fleet *fleet)
+{
+    return trend_eta_ms(fleet->container.used_bytes, fleet->limit_bytes, slope_rate(&fleet->container.slope));
+}
+
+uint64_t fleet_line_of(const struct fleet *fleet, const struct fleet_process *process)
+{
+    return fleet->recycle_line - share_of(fleet->recycle_line, process->jitter_permyriad);
+}
+
+bool fleet_may_measure(const struct fleet *fleet)
+{
+    return fleet->now_ms >= fleet->next_measure_ms;
+}
+
+struct fleet_decision fleet_measure(struct fleet *fleet, uint16_t slot, enum fleet_reason reason)
+{
+    fleet->measures++;
+    return (struct fleet_decision){
+        .action = FLEET_MEASURE, .reason = reason, .slot = slot, .pid = fleet->process[slot].pid
+    };
+}
+
+/* ---- configuration ---- */
 
 void fleet_init(struct fleet *fleet, const struct fleet_config *config, uint64_t seed)
 {
@@ -40,16 +70,24 @@ void fleet_init(struct fleet *fleet, const struct fleet_config *config, uint64_t
     fleet->pace_ms = config->look_ms;
 }
 
+static bool is_set(const struct fleet_threshold *threshold)
+{
+    return threshold->bytes > 0 || threshold->share_permyriad > 0;
+}
+
 bool fleet_has_work(const struct fleet_config *config)
 {
-    return config->recycle_at.bytes > 0 || config->recycle_at.share_permyriad > 0 ||
-           (config->can_trim && (config->trim_at.bytes > 0 || config->trim_at.share_permyriad > 0));
+    bool trims = is_set(&config->trim_at) || is_set(&config->container_trim_at) || config->trim_every_ms > 0 ||
+                 config->trim_idle_ms > 0;
+    return is_set(&config->recycle_at) || is_set(&config->container_recycle_at) || (config->can_trim && trims);
 }
 
 uint64_t fleet_threshold_bytes(const struct fleet_threshold *threshold, uint64_t limit_bytes)
 {
     return threshold->bytes > 0 ? threshold->bytes : share_of(limit_bytes, threshold->share_permyriad);
 }
+
+/* ---- the table ---- */
 
 int fleet_free_slot(const struct fleet *fleet)
 {
@@ -61,32 +99,6 @@ int fleet_free_slot(const struct fleet *fleet)
     return slot < FLEET_MAX ? (int)slot : -1;
 }
 
-static void forget_awaited(struct fleet *fleet, uint32_t index)
-{
-    fleet->awaited_count--;
-    for (uint32_t i = index; i < fleet->awaited_count; i++)
-        fleet->awaited[i] = fleet->awaited[i + 1];
-}
-
-/* A process that came after one was recycled takes that one's place: the longest awaited first. */
-static struct fleet_decision take_place(struct fleet *fleet, uint16_t slot, uint64_t now_ms)
-{
-    const struct fleet_process *process = &fleet->process[slot];
-    for (uint32_t i = 0; i < fleet->awaited_count; i++) {
-        const struct fleet_awaited awaited = fleet->awaited[i];
-        bool fits = awaited.worker ? slot == FLEET_WORKER : slot != FLEET_WORKER && process->counts;
-        if (!fits || awaited.gone_ms == 0 || process->born_ms + FLEET_TICK_MS < awaited.since_ms)
-            continue;
-        forget_awaited(fleet, i);
-        return (struct fleet_decision){ .action = FLEET_REPLACED,
-                                        .slot = slot,
-                                        .pid = process->pid,
-                                        .old_pid = awaited.old_pid,
-                                        .took_ms = now_ms - awaited.since_ms };
-    }
-    return nothing;
-}
-
 struct fleet_decision fleet_appear(struct fleet *fleet, uint16_t slot, int32_t pid, bool counts, uint64_t born_ms,
                                    uint64_t now_ms)
 {
@@ -96,52 +108,85 @@ struct fleet_decision fleet_appear(struct fleet *fleet, uint16_t slot, int32_t p
         .pid = pid,
         .counts = counts,
         .born_ms = born_ms,
+        .uss_bytes = FLEET_UNKNOWN,
+        .cpu_ms = FLEET_UNKNOWN,
+        .held_bytes = FLEET_UNKNOWN,
+        .used_bytes = FLEET_UNKNOWN,
         .trim_retry_ms = FLEET_TRIM_RETRY_MS,
         .jitter_permyriad = spread > 0 ? (uint32_t)(next_random(fleet) % (spread + 1)) : 0,
     };
+    fleet->counted += counts;
     if (slot >= fleet->high_slot)
         fleet->high_slot = slot + 1U;
-    return take_place(fleet, slot, now_ms);
+    return recycle_take_place(fleet, slot, now_ms);
 }
 
 void fleet_set_counts(struct fleet *fleet, uint16_t slot, bool counts)
 {
-    fleet->process[slot].counts = counts;
-    fleet->process[slot].over = 0;
+    struct fleet_process *process = &fleet->process[slot];
+    fleet->counted = fleet->counted - process->counts + counts;
+    process->counts = counts;
+    process->over = 0;
+}
+
+void fleet_set_spared(struct fleet *fleet, uint16_t slot, bool spared)
+{
+    fleet->process[slot].spared = spared;
 }
 
 void fleet_gone(struct fleet *fleet, uint16_t slot, uint64_t now_ms)
 {
     struct fleet_process *process = &fleet->process[slot];
-    for (uint32_t i = 0; i < fleet->awaited_count; i++) {
-        if (fleet->awaited[i].old_pid == process->pid && fleet->awaited[i].gone_ms == 0)
-            fleet->awaited[i].gone_ms = max_u64(now_ms, 1);
-    }
-    if (slot == FLEET_WORKER) { /* its pool goes with it: nobody is left to replace one of them */
-        for (uint32_t i = fleet->awaited_count; i-- > 0;) {
-            if (!fleet->awaited[i].worker)
-                forget_awaited(fleet, i);
-        }
-    }
+    recycle_gone(fleet, slot, now_ms);
+    trim_end(fleet, process);
+    fleet->counted -= process->counts;
+    fleet->verdicts_due -= process->verdict_due;
     process->state = FLEET_FREE;
+    process->verdict_due = false;
     while (fleet->high_slot > 0 && fleet->process[fleet->high_slot - 1].state == FLEET_FREE)
         fleet->high_slot--;
 }
 
-void fleet_look_begin(struct fleet *fleet, uint64_t limit_bytes, uint64_t now_ms)
+void fleet_heap(struct fleet *fleet, uint16_t slot, uint64_t held_bytes, uint64_t used_bytes)
 {
-    fleet->limit_bytes = limit_bytes;
-    fleet->now_ms = now_ms;
-    fleet->trim_line = fleet->config.can_trim ? fleet_threshold_bytes(&fleet->config.trim_at, limit_bytes) : 0;
-    fleet->recycle_line = fleet_threshold_bytes(&fleet->config.recycle_at, limit_bytes);
-    fleet->sum_bytes = 0;
-    fleet->sum_rate = 0;
-    fleet->next_look_ms = now_ms + fleet->config.look_ms * FLEET_QUIET_FACTOR;
+    struct fleet_process *process = &fleet->process[slot];
+    process->held_bytes = held_bytes;
+    process->used_bytes = used_bytes;
+    trim_review(fleet, process);
 }
 
-static uint64_t line_of(const struct fleet *fleet, const struct fleet_process *process)
+/* ---- the look ---- */
+
+void fleet_look_begin(struct fleet *fleet, uint64_t limit_bytes, uint64_t used_bytes, uint64_t now_ms)
 {
-    return fleet->recycle_line - share_of(fleet->recycle_line, process->jitter_permyriad);
+    const struct fleet_config *config = &fleet->config;
+    fleet->look++;
+    fleet->limit_bytes = limit_bytes;
+    fleet->now_ms = max_u64(now_ms, fleet->now_ms);
+    fleet->trim_line = config->can_trim ? fleet_threshold_bytes(&config->trim_at, limit_bytes) : 0;
+    fleet->recycle_line = fleet_threshold_bytes(&config->recycle_at, limit_bytes);
+    fleet->container.trim_line = fleet_threshold_bytes(&config->container_trim_at, limit_bytes);
+    fleet->container.recycle_line = fleet_threshold_bytes(&config->container_recycle_at, limit_bytes);
+    fleet->container.trim_begun = false;
+    fleet->container.used_bytes = used_bytes;
+    fleet->sum_only = used_bytes == FLEET_UNKNOWN;
+    fleet->sum_bytes = 0;
+    fleet->sum_rate = 0;
+    fleet->measures = 0;
+    fleet->ending = false;
+    fleet->next_look_ms = fleet->now_ms + config->look_ms * FLEET_QUIET_FACTOR;
+}
+
+bool fleet_wants_cpu(const struct fleet *fleet, uint16_t slot)
+{
+    const struct fleet_process *process = &fleet->process[slot];
+    return fleet->config.can_trim && fleet->config.trim_idle_ms > 0 && process->counts &&
+           process->state == FLEET_WATCHED && trim_is_worth(fleet, process);
+}
+
+static uint64_t sum_of(uint64_t a, uint64_t b)
+{
+    return a < UINT64_MAX - b ? a + b : UINT64_MAX - 1;
 }
 
 /* A growth counts at once, and is forgotten by halves. */
@@ -153,270 +198,173 @@ static void note_rss(struct fleet *fleet, struct fleet_process *process, uint64_
     process->rate = max_u64(rate, process->rate / 2);
     process->rss_bytes = rss_bytes;
     process->seen_ms = fleet->now_ms;
+    slope_add(&process->slope, rss_bytes, fleet->now_ms);
     if (process->counts) {
-        fleet->sum_bytes += rss_bytes;
-        fleet->sum_rate += process->rate;
+        fleet->sum_bytes = sum_of(fleet->sum_bytes, rss_bytes);
+        fleet->sum_rate = sum_of(fleet->sum_rate, process->rate);
+    }
+    if (process->counts && floors_add(&process->floors, rss_bytes, fleet->now_ms)) {
+        process->shape = (uint8_t)floors_shape(&process->floors);
+        trim_review(fleet, process);
     }
 }
 
-static struct fleet_decision begin_trim(struct fleet *fleet, uint16_t slot, uint64_t line)
+static struct fleet_decision judge_size(struct fleet *fleet, uint16_t slot)
 {
-    struct fleet_process *process = &fleet->process[slot];
-    if (fleet->config.dry_run) {
-        process->tried = true;
-        process->trim_after_ms = fleet->now_ms + FLEET_REFUSED_MS;
-    } else {
-        process->state = FLEET_TRIMMING;
-        process->before_bytes = process->rss_bytes;
-        process->since_ms = fleet->now_ms;
-        process->deadline_ms = fleet->now_ms + fleet->config.settle_ms;
-        wish_look(fleet, process->deadline_ms);
-    }
-    return (struct fleet_decision){ .action = FLEET_TRIM,
-                                    .reason = FLEET_REASON_AT,
-                                    .slot = slot,
-                                    .pid = process->pid,
-                                    .rss_bytes = process->rss_bytes,
-                                    .at_bytes = line };
+    recycle_consider(fleet, slot);
+    return trim_if_due(fleet, slot);
 }
 
-static void postpone_trim(struct fleet *fleet, struct fleet_process *process)
+/* The lowest line that this process has; UINT64_MAX: none. */
+static uint64_t first_line(const struct fleet *fleet, const struct fleet_process *process)
 {
-    process->trim_after_ms = fleet->now_ms + process->trim_retry_ms;
-    process->trim_retry_ms = (uint32_t)min_u64((uint64_t)process->trim_retry_ms * 2, FLEET_TRIM_RETRY_MAX_MS);
+    uint64_t recycle_line = fleet_line_of(fleet, process);
+    uint64_t trim_line = fleet->trim_line;
+    return min_u64(recycle_line > 0 ? recycle_line : UINT64_MAX, trim_line > 0 ? trim_line : UINT64_MAX);
 }
 
-static struct fleet_decision judge_trim(struct fleet *fleet, uint16_t slot)
-{
-    struct fleet_process *process = &fleet->process[slot];
-    if (fleet->now_ms < process->deadline_ms) {
-        wish_look(fleet, process->deadline_ms);
-        return nothing;
-    }
-    uint64_t least = share_of(process->before_bytes, fleet->config.min_yield_permyriad);
-    bool enough = process->rss_bytes < process->before_bytes && process->before_bytes - process->rss_bytes >= least;
-    process->state = FLEET_WATCHED;
-    process->tried = true;
-    if (enough)
-        process->trim_retry_ms = FLEET_TRIM_RETRY_MS;
-    postpone_trim(fleet, process);
-    wish_look(fleet, fleet->now_ms + fleet->pace_ms);
-    return (struct fleet_decision){ .action = FLEET_TRIMMED,
-                                    .reason = FLEET_REASON_AT,
-                                    .slot = slot,
-                                    .pid = process->pid,
-                                    .enough = enough,
-                                    .before_bytes = process->before_bytes,
-                                    .rss_bytes = process->rss_bytes,
-                                    .at_bytes = fleet->trim_line,
-                                    .took_ms = fleet->now_ms - process->since_ms };
-}
-
-static struct fleet_decision kill_if_late(struct fleet *fleet, uint16_t slot)
-{
-    struct fleet_process *process = &fleet->process[slot];
-    if (fleet->now_ms < process->deadline_ms) {
-        wish_look(fleet, min_u64(process->deadline_ms, fleet->now_ms + fleet->config.look_ms));
-        return nothing;
-    }
-    bool first = !process->killed;
-    process->killed = true;
-    process->deadline_ms = fleet->now_ms + FLEET_KILL_REPEAT_MS;
-    wish_look(fleet, fleet->now_ms + fleet->config.look_ms);
-    return (struct fleet_decision){ .action = FLEET_KILL,
-                                    .slot = slot,
-                                    .pid = process->pid,
-                                    .first = first,
-                                    .rss_bytes = process->rss_bytes,
-                                    .took_ms = fleet->now_ms - process->since_ms };
-}
-
-/* When a process below its next line may have reached it, with as much time again to spare. */
-static void wish_look_before(struct fleet *fleet, const struct fleet_process *process, uint64_t line)
-{
-    uint64_t rate = max_u64(process->rate * 2, FLEET_RATE_MIN);
-    uint64_t reach_ms = (line - process->rss_bytes) / (rate / 1000) / 2;
-    wish_look(fleet, fleet->now_ms + max_u64(reach_ms, fleet->pace_ms));
-}
-
-/* Samples in a row at or above the process's own line, no closer together than the pace. */
-static void count_over(struct fleet *fleet, struct fleet_process *process, uint64_t line)
-{
-    if (process->rss_bytes < line) {
-        process->over = 0;
-        process->tried = false;
-        wish_look_before(fleet, process, line);
-        return;
-    }
-    if (process->over == 0 || fleet->now_ms - process->counted_ms >= fleet->pace_ms) {
-        process->counted_ms = fleet->now_ms;
-        if (process->over < UINT16_MAX)
-            process->over++;
-    }
-    wish_look(fleet, fleet->now_ms + fleet->pace_ms);
-}
-
+/* PSS and USS are no larger than the RSS: below every line there is nothing to measure. */
 static struct fleet_decision judge_watched(struct fleet *fleet, uint16_t slot)
 {
     struct fleet_process *process = &fleet->process[slot];
+    bool exact = fleet->config.metric != FLEET_METRIC_RSS && !process->opaque;
     if (!process->counts)
-        return nothing;
-    if (fleet->recycle_line > 0)
-        count_over(fleet, process, line_of(fleet, process));
-    if (fleet->trim_line > 0) {
-        if (process->rss_bytes < fleet->trim_line) {
-            wish_look_before(fleet, process, fleet->trim_line);
-        } else if (fleet->now_ms >= process->trim_after_ms) {
-            return begin_trim(fleet, slot, fleet->trim_line);
-        } else {
-            process->tried = true; /* lately, and it is not due again */
-            wish_look(fleet, process->trim_after_ms);
-        }
+        return fleet_nothing();
+    if (!exact || process->rss_bytes < first_line(fleet, process)) {
+        process->metric_bytes = process->rss_bytes;
+        return judge_size(fleet, slot);
     }
-    process->ready = process->over >= fleet->config.samples && (process->tried || fleet->trim_line == 0) &&
-                     fleet->now_ms >= process->quiet_until_ms &&
-                     fleet->now_ms >= process->born_ms + fleet->config.min_age_ms;
-    return nothing;
+    if (fleet_may_measure(fleet) && slot >= fleet->measure_from) { /* by turns: the budget is not for the first */
+        fleet->measure_from = slot + 1U;
+        fleet->measure_wanted = false;
+        return fleet_measure(fleet, slot, FLEET_REASON_AT);
+    }
+    fleet->measure_wanted = fleet->measure_wanted || slot < fleet->measure_from;
+    fleet_wish_look(fleet, fleet->next_measure_ms);
+    return fleet_nothing();
 }
 
-struct fleet_decision fleet_sample(struct fleet *fleet, uint16_t slot, uint64_t rss_bytes)
+struct fleet_decision fleet_sample(struct fleet *fleet, uint16_t slot, uint64_t rss_bytes, uint64_t cpu_ms)
 {
     struct fleet_process *process = &fleet->process[slot];
     process->ready = false;
+    process->seen_look = fleet->look;
     note_rss(fleet, process, rss_bytes);
+    trim_note(fleet, process, cpu_ms);
+    if (rss_bytes < fleet_line_of(fleet, process)) /* in whichever state */
+        process->over = 0;
     switch ((enum fleet_state)process->state) {
     case FLEET_WATCHED:
         return judge_watched(fleet, slot);
     case FLEET_TRIMMING:
-        return judge_trim(fleet, slot);
+        return trim_judge(fleet, slot);
     case FLEET_LEAVING:
-        return kill_if_late(fleet, slot);
+        return recycle_kill_if_late(fleet, slot);
     case FLEET_FREE:
         break;
     }
-    return nothing;
+    return fleet_nothing();
 }
 
-static enum fleet_method method_for(const struct fleet *fleet, uint16_t slot)
+struct fleet_decision fleet_measured(struct fleet *fleet, uint16_t slot, uint64_t pss_bytes, uint64_t uss_bytes,
+                                     uint64_t cost_us)
 {
-    return slot == FLEET_WORKER || fleet->config.method == FLEET_METHOD_RESPAWN ? FLEET_METHOD_RESPAWN
-                                                                                : FLEET_METHOD_SIGNAL;
+    struct fleet_process *process = &fleet->process[slot];
+    fleet->next_measure_ms = fleet->now_ms + cost_us / FLEET_MEASURE_PERMILLE;
+    process->opaque = pss_bytes == FLEET_UNKNOWN;
+    process->measured_ms = max_u64(fleet->now_ms, 1);
+    process->uss_bytes = uss_bytes;
+    if (process->opaque)
+        process->metric_bytes = process->rss_bytes;
+    else
+        process->metric_bytes = fleet->config.metric == FLEET_METRIC_PSS ? pss_bytes : uss_bytes;
+    if (fleet->ending || process->state != FLEET_WATCHED)
+        return fleet_nothing();
+    return judge_size(fleet, slot);
 }
 
-/* The largest that is ready: its end frees most. -1: none. */
-static int choose_victim(const struct fleet *fleet)
-{
-    int victim = -1;
-    for (uint32_t slot = 0; slot < fleet->high_slot; slot++) {
-        const struct fleet_process *process = &fleet->process[slot];
-        if (process->state != FLEET_WATCHED || !process->ready)
-            continue;
-        if (method_for(fleet, (uint16_t)slot) == FLEET_METHOD_RESPAWN) {
-            const struct fleet_process *worker = &fleet->process[FLEET_WORKER];
-            if (!fleet->config.can_respawn || fleet->awaited_count > 0 || worker->state == FLEET_FREE ||
-                fleet->now_ms < worker->quiet_until_ms || fleet->now_ms < worker->born_ms + fleet->config.min_age_ms)
-                continue;
-        }
-        if (victim < 0 || process->rss_bytes > fleet->process[victim].rss_bytes)
-            victim = (int)slot;
-    }
-    return victim;
-}
-
-/* At the rate of this look. The sum counts shared pages more than once, so that it may be at the limit already. */
-static uint64_t time_to_limit_ms(const struct fleet *fleet)
-{
-    if (fleet->sum_bytes >= fleet->limit_bytes)
-        return 0;
-    return fleet->sum_rate < 1000 ? FLEET_NEVER : (fleet->limit_bytes - fleet->sum_bytes) / (fleet->sum_rate / 1000);
-}
-
-static struct fleet_decision begin_recycle(struct fleet *fleet, uint16_t victim)
-{
-    enum fleet_method method = method_for(fleet, victim);
-    uint16_t slot = method == FLEET_METHOD_RESPAWN ? FLEET_WORKER : victim;
-    struct fleet_process *over = &fleet->process[victim];
-    struct fleet_process *leaving = &fleet->process[slot];
-
-    over->ready = false;
-    fleet->next_recycle_ms = fleet->now_ms + fleet->config.interval_ms;
-    if (fleet->config.dry_run) {
-        over->quiet_until_ms = fleet->now_ms + FLEET_REFUSED_MS;
-    } else {
-        leaving->state = FLEET_LEAVING;
-        leaving->since_ms = fleet->now_ms;
-        leaving->deadline_ms = fleet->now_ms + fleet->config.grace_ms;
-        leaving->killed = false;
-        fleet->awaited[fleet->awaited_count++] = (struct fleet_awaited){ .old_pid = leaving->pid,
-                                                                         .worker = slot == FLEET_WORKER,
-                                                                         .since_ms = fleet->now_ms };
-        wish_look(fleet, min_u64(leaving->deadline_ms, fleet->now_ms + fleet->config.look_ms));
-    }
-    return (struct fleet_decision){ .action = FLEET_RECYCLE,
-                                    .reason = FLEET_REASON_AT,
-                                    .method = method,
-                                    .slot = slot,
-                                    .pid = over->pid,
-                                    .rss_bytes = over->rss_bytes,
-                                    .at_bytes = line_of(fleet, over),
-                                    .eta_ms = time_to_limit_ms(fleet) };
-}
-
-/* Shared out among the samples that are still to be taken. */
+/* The time to the limit is shared out among the samples that are still to be taken. */
 static void set_pace(struct fleet *fleet)
 {
-    uint64_t eta_ms = time_to_limit_ms(fleet);
+    uint64_t used_bytes = fleet->container.used_bytes;
+    uint64_t eta_ms = trend_eta_ms(used_bytes, fleet->limit_bytes, fleet->sum_rate);
     fleet->pace_ms = fleet->config.look_ms;
-    if (eta_ms == FLEET_NEVER || eta_ms == 0)
+    if (eta_ms == TREND_NEVER || eta_ms == 0)
         return;
     uint64_t pace_ms = eta_ms / (2 * ((uint64_t)fleet->config.samples + 1));
     fleet->pace_ms = min_u64(fleet->config.look_ms, max_u64(pace_ms, FLEET_LOOK_MIN_MS));
 }
 
+static void note_container(struct fleet *fleet)
+{
+    struct fleet_container *container = &fleet->container;
+    if (fleet->sum_only)
+        container->used_bytes = fleet->sum_bytes;
+    slope_add(&container->slope, container->used_bytes, fleet->now_ms);
+    if (floors_add(&container->floors, container->used_bytes, fleet->now_ms))
+        container->shape = (uint8_t)floors_shape(&container->floors);
+    set_pace(fleet);
+    if (container->trim_line > 0 && fleet->config.can_trim)
+        fleet_wish_look_before(fleet, container->used_bytes, container->trim_line, fleet->sum_rate);
+    if (container->recycle_line == 0)
+        return;
+    if (container->used_bytes >= container->recycle_line) {
+        fleet_count_over(fleet, &container->over, &container->counted_ms);
+        return;
+    }
+    container->over = 0;
+    container->tried = false;
+    container->helpless = false;
+    fleet_wish_look_before(fleet, container->used_bytes, container->recycle_line, fleet->sum_rate);
+}
+
+/* All whose turn it was to be measured had it: the next round begins. */
+static void begin_round(struct fleet *fleet)
+{
+    bool over = fleet->measure_from >= fleet->high_slot || (fleet->measure_wanted && fleet_may_measure(fleet));
+    if (!over)
+        return;
+    fleet->measure_from = 0;
+    fleet->measure_wanted = false;
+}
+
+/* Deadlines run on for those that could not be read in this look. */
+static struct fleet_decision judge_unseen(struct fleet *fleet)
+{
+    struct fleet_decision decision = fleet_nothing();
+    for (uint32_t slot = 0; slot < fleet->high_slot && decision.action == FLEET_NONE; slot++) {
+        struct fleet_process *process = &fleet->process[slot];
+        if (process->seen_look == fleet->look)
+            continue;
+        if (process->state == FLEET_TRIMMING)
+            trim_unseen(fleet, process);
+        else if (process->state == FLEET_LEAVING)
+            decision = recycle_kill_if_late(fleet, (uint16_t)slot);
+    }
+    return decision;
+}
+
 struct fleet_decision fleet_look_end(struct fleet *fleet)
 {
-    set_pace(fleet);
-    for (uint32_t i = 0; i < fleet->awaited_count; i++) {
-        struct fleet_awaited *awaited = &fleet->awaited[i];
-        if (awaited->gone_ms == 0 || awaited->held)
-            continue;
-        wish_look(fleet, fleet->now_ms + fleet->config.look_ms);
-        if (fleet->now_ms - awaited->gone_ms >= FLEET_HOLD_MS) {
-            awaited->held = true;
-            return (struct fleet_decision){ .action = FLEET_HELD,
-                                            .old_pid = awaited->old_pid,
-                                            .took_ms = fleet->now_ms - awaited->gone_ms };
-        }
+    if (!fleet->ending) {
+        begin_round(fleet);
+        note_container(fleet);
     }
-    if (fleet->awaited_count >= fleet->config.at_once || fleet->now_ms < fleet->next_recycle_ms)
-        return nothing;
-    int victim = choose_victim(fleet);
-    return victim < 0 ? nothing : begin_recycle(fleet, (uint16_t)victim);
+    fleet->ending = true;
+    struct fleet_decision decision = judge_unseen(fleet);
+    if (decision.action == FLEET_NONE)
+        decision = trim_verdict(fleet);
+    if (decision.action == FLEET_NONE)
+        decision = trim_for_container(fleet);
+    if (decision.action == FLEET_NONE)
+        decision = recycle_next(fleet);
+    return decision;
 }
 
-bool fleet_refuse_trim(struct fleet *fleet, uint16_t slot)
+void fleet_pressure(struct fleet *fleet, uint64_t now_ms)
 {
-    struct fleet_process *process = &fleet->process[slot];
-    bool news = !process->deaf;
-    process->deaf = true;
-    process->state = FLEET_WATCHED;
-    process->tried = true;
-    postpone_trim(fleet, process);
-    return news;
-}
-
-void fleet_refuse_recycle(struct fleet *fleet, uint16_t slot)
-{
-    struct fleet_process *process = &fleet->process[slot];
-    process->state = FLEET_WATCHED;
-    process->quiet_until_ms = fleet->now_ms + FLEET_REFUSED_MS;
-    for (uint32_t i = 0; i < fleet->awaited_count; i++) {
-        if (fleet->awaited[i].old_pid == process->pid) {
-            forget_awaited(fleet, i);
-            break;
-        }
-    }
-    fleet->next_recycle_ms = fleet->now_ms;
+    fleet->container.pressure = true;
+    fleet->next_look_ms = min_u64(fleet->next_look_ms, max_u64(now_ms, fleet->now_ms + FLEET_LOOK_MIN_MS));
 }
 
 uint64_t fleet_next_look_ms(const struct fleet *fleet)

@@ -35,11 +35,11 @@ static void begin(const struct fleet_config *config)
 static struct fleet_decision look(uint64_t now_ms, uint64_t rss_bytes)
 {
     struct fleet_decision found = { 0 };
-    fleet_look_begin(&fleet, MIB(4096), now_ms);
+    fleet_look_begin(&fleet, MIB(4096), FLEET_UNKNOWN, now_ms);
     for (uint16_t slot = 0; slot < fleet.high_slot; slot++) {
         if (fleet.process[slot].state == FLEET_FREE)
             continue;
-        struct fleet_decision decision = fleet_sample(&fleet, slot, rss_bytes);
+        struct fleet_decision decision = fleet_sample(&fleet, slot, rss_bytes, FLEET_UNKNOWN);
         if (decision.action != FLEET_NONE) {
             assert_int_equal(found.action, FLEET_NONE);
             found = decision;
@@ -49,6 +49,8 @@ static struct fleet_decision look(uint64_t now_ms, uint64_t rss_bytes)
         struct fleet_decision decision = fleet_look_end(&fleet);
         if (decision.action == FLEET_NONE)
             return found;
+        if (decision.action == FLEET_VERDICT)
+            continue;
         assert_int_equal(found.action, FLEET_NONE);
         found = decision;
     }
@@ -243,10 +245,10 @@ static void the_largest_goes_first(void **state)
     begin(&config);
     for (uint16_t slot = 1; slot <= 3; slot++)
         (void)fleet_appear(&fleet, slot, 40 + slot, true, 0, 100000);
-    fleet_look_begin(&fleet, MIB(4096), 100000);
+    fleet_look_begin(&fleet, MIB(4096), FLEET_UNKNOWN, 100000);
     static const uint64_t sizes_mib[] = { 0, 600, 700, 650 };
     for (uint16_t slot = 1; slot <= 3; slot++)
-        assert_int_equal(fleet_sample(&fleet, slot, MIB(sizes_mib[slot])).action, FLEET_NONE);
+        assert_int_equal(fleet_sample(&fleet, slot, MIB(sizes_mib[slot]), FLEET_UNKNOWN).action, FLEET_NONE);
     struct fleet_decision decision = fleet_look_end(&fleet);
     assert_int_equal(decision.action, FLEET_RECYCLE);
     assert_int_equal(decision.pid, 42);
@@ -304,9 +306,9 @@ static void who_cannot_be_recycled_does_not_block_the_others(void **state)
     begin(&config);
     (void)fleet_appear(&fleet, 1, 41, true, 0, 100000);
     (void)fleet_appear(&fleet, 2, 42, true, 0, 100000);
-    fleet_look_begin(&fleet, MIB(4096), 100000);
-    (void)fleet_sample(&fleet, 1, MIB(700));
-    (void)fleet_sample(&fleet, 2, MIB(600));
+    fleet_look_begin(&fleet, MIB(4096), FLEET_UNKNOWN, 100000);
+    (void)fleet_sample(&fleet, 1, MIB(700), FLEET_UNKNOWN);
+    (void)fleet_sample(&fleet, 2, MIB(600), FLEET_UNKNOWN);
     assert_int_equal(fleet_look_end(&fleet).pid, 41);
     fleet_refuse_recycle(&fleet, 1);
     assert_int_equal(fleet.awaited_count, 0);
@@ -372,11 +374,11 @@ static void shares_follow_the_limit(void **state)
     config.samples = 1;
     begin(&config);
     (void)fleet_appear(&fleet, 1, 41, true, 0, 100000);
-    fleet_look_begin(&fleet, MIB(1000), 100000);
-    (void)fleet_sample(&fleet, 1, MIB(500) - 1);
+    fleet_look_begin(&fleet, MIB(1000), FLEET_UNKNOWN, 100000);
+    (void)fleet_sample(&fleet, 1, MIB(500) - 1, FLEET_UNKNOWN);
     assert_int_equal(fleet_look_end(&fleet).action, FLEET_NONE);
-    fleet_look_begin(&fleet, MIB(900), 101000); /* resized in place */
-    (void)fleet_sample(&fleet, 1, MIB(500) - 1);
+    fleet_look_begin(&fleet, MIB(900), FLEET_UNKNOWN, 101000); /* resized in place */
+    (void)fleet_sample(&fleet, 1, MIB(500) - 1, FLEET_UNKNOWN);
     assert_int_equal(fleet_look_end(&fleet).action, FLEET_RECYCLE);
 }
 

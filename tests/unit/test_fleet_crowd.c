@@ -82,11 +82,12 @@ static void the_rules_hold_for_any_crowd(void **state)
             } else if (draw(20) == 0 || (crowd[slot].told_ms > 0 && draw(3) == 0)) {
                 fleet_gone(&fleet, slot, now_ms);
             }
-            fleet_look_begin(&fleet, draw(50) == 0 ? 0 : MIB(4096), now_ms);
+            fleet_look_begin(&fleet, draw(50) == 0 ? 0 : MIB(4096), FLEET_UNKNOWN, now_ms);
             for (uint16_t i = 1; i < fleet.high_slot; i++) {
                 if (fleet.process[i].state == FLEET_FREE)
                     continue;
-                struct fleet_decision decision = fleet_sample(&fleet, i, draw(4) == 0 ? MIB(draw(400)) : MIB(550));
+                struct fleet_decision decision =
+                    fleet_sample(&fleet, i, draw(4) == 0 ? MIB(draw(400)) : MIB(550), FLEET_UNKNOWN);
                 check_crowd(&decision, crowd, now_ms, &last_recycle_ms);
                 if (decision.action == FLEET_TRIM && draw(3) == 0)
                     (void)fleet_refuse_trim(&fleet, i);

@@ -72,6 +72,15 @@ static void patterns_narrow_every_mode(void **state)
     }
 }
 
+static void a_mode_that_does_not_exist_counts_nothing(void **state)
+{
+    (void)state;
+    struct target target;
+    target_init(&target, (enum target_mode)99);
+    assert_false(target_counts(&target, &worker));
+    assert_false(target_learn(&target, &twin));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -79,6 +88,7 @@ int main(void)
         cmocka_unit_test(auto_turns_to_the_pool_once_and_stays),
         cmocka_unit_test(other_modes_learn_nothing),
         cmocka_unit_test(patterns_narrow_every_mode),
+        cmocka_unit_test(a_mode_that_does_not_exist_counts_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

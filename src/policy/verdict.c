@@ -1,0 +1,65 @@
+#include "verdict.h"
+
+#include <stdbool.h>
+
+static bool has_figures(const struct verdict_evidence *evidence)
+{
+    return evidence->held_bytes != VERDICT_NO_FIGURE && evidence->used_bytes != VERDICT_NO_FIGURE &&
+           evidence->held_bytes > 0;
+}
+
+/* Whether a good part of what the heap holds is free. */
+static bool much_is_free(const struct verdict_evidence *evidence)
+{
+    uint64_t held = evidence->held_bytes;
+    uint64_t used = evidence->used_bytes < held ? evidence->used_bytes : held;
+    return held - used >= held / 100 * VERDICT_FREE_PCT;
+}
+
+enum verdict verdict_of(const struct verdict_evidence *evidence)
+{
+    bool helps = evidence->worth > 0 && evidence->worth * 2 >= evidence->trims;
+    bool often = evidence->trims >= VERDICT_TRIMS_MIN;
+    if (evidence->trims == 0)
+        return VERDICT_UNKNOWN;
+    if (!helps && often && has_figures(evidence) && much_is_free(evidence))
+        return VERDICT_PINNED;
+    if (evidence->shape == TREND_RISING && (often || !helps))
+        return VERDICT_GROWTH;
+    return helps && often ? VERDICT_FRAGMENTATION : VERDICT_UNKNOWN;
+}
+
+const char *verdict_name(enum verdict verdict)
+{
+    switch (verdict) {
+    case VERDICT_FRAGMENTATION:
+        return "fragmentation";
+    case VERDICT_PINNED:
+        return "pinned";
+    case VERDICT_GROWTH:
+        return "growth";
+    case VERDICT_UNKNOWN:
+        break;
+    }
+    return "unknown";
+}
+
+const char *verdict_advice(enum verdict verdict, const struct verdict_evidence *evidence)
+{
+    switch (verdict) {
+    case VERDICT_FRAGMENTATION:
+        return "trims give it back: nothing to do";
+    case VERDICT_PINNED:
+        return "free inside the heap, but trims cannot return it: set [allocator] malloc = jemalloc";
+    case VERDICT_GROWTH:
+        return "what stays after trims keeps growing, as a leak does: look for it in the program; "
+               "[recycle] at bounds it meanwhile";
+    case VERDICT_UNKNOWN:
+        break;
+    }
+    if (evidence->trims == 0 && evidence->shape == TREND_RISING)
+        return "it grows, but nothing was trimmed, so that a leak and fragmentation look alike: set [trim] signal";
+    if (evidence->trims >= VERDICT_TRIMS_MIN && evidence->shape == TREND_FLAT)
+        return "trims bring little and it no longer grows: most likely it is in use, as a cache is";
+    return "too little was seen to tell";
+}

@@ -1,0 +1,101 @@
+#include "policy/verdict.h"
+
+#include <string.h>
+
+#include "cmocka_all.h"
+
+#define MIB(n) ((uint64_t)(n) << 20)
+
+struct row {
+    const char *what;
+    struct verdict_evidence evidence;
+    enum verdict want;
+    const char *advice; /* a part of it */
+};
+
+#define NO_FIGURES .held_bytes = VERDICT_NO_FIGURE, .used_bytes = VERDICT_NO_FIGURE
+
+static const struct row rows[] = {
+    { "nothing was tried", { NO_FIGURES }, VERDICT_UNKNOWN, "too little" },
+    { "it grows, and nothing was trimmed", { NO_FIGURES, .shape = TREND_RISING }, VERDICT_UNKNOWN, "[trim] signal" },
+    { "trims help, what stays is flat",
+      { NO_FIGURES, .trims = 4, .worth = 2, .shape = TREND_FLAT },
+      VERDICT_FRAGMENTATION,
+      "nothing to do" },
+    { "trims help, but what stays grows",
+      { NO_FIGURES, .trims = 4, .worth = 4, .shape = TREND_RISING },
+      VERDICT_GROWTH,
+      "leak" },
+    { "trims do not help, and it grows", { NO_FIGURES, .trims = 2, .shape = TREND_RISING }, VERDICT_GROWTH, "leak" },
+    { "trims seldom help, and it is flat",
+      { NO_FIGURES, .trims = 3, .worth = 1, .shape = TREND_FLAT },
+      VERDICT_UNKNOWN,
+      "cache" },
+    { "one trim in vain, and it grows", { NO_FIGURES, .trims = 1, .shape = TREND_RISING }, VERDICT_GROWTH, "leak" },
+    { "one trim that helped, and it grows",
+      { NO_FIGURES, .trims = 1, .worth = 1, .shape = TREND_RISING },
+      VERDICT_UNKNOWN,
+      "too little" },
+    { "one trim is none", { NO_FIGURES, .trims = 1, .worth = 1, .shape = TREND_FLAT }, VERDICT_UNKNOWN, "too little" },
+    { "two helped, too early for a shape", { NO_FIGURES, .trims = 2, .worth = 2 }, VERDICT_FRAGMENTATION, "" },
+    { "a quarter of the heap is free, and stays",
+      { .held_bytes = MIB(400), .used_bytes = MIB(300), .trims = 2, .shape = TREND_FLAT },
+      VERDICT_PINNED,
+      "jemalloc" },
+    { "as much, and growing",
+      { .held_bytes = MIB(400), .used_bytes = MIB(300), .trims = 2, .shape = TREND_RISING },
+      VERDICT_PINNED,
+      "jemalloc" },
+    { "less than a quarter is free",
+      { .held_bytes = MIB(400), .used_bytes = MIB(301), .trims = 2, .shape = TREND_FLAT },
+      VERDICT_UNKNOWN,
+      "cache" },
+    { "the heap is in use and grows",
+      { .held_bytes = MIB(400), .used_bytes = MIB(390), .trims = 2, .shape = TREND_RISING },
+      VERDICT_GROWTH,
+      "leak" },
+    { "much is free, but trims return it",
+      { .held_bytes = MIB(400), .used_bytes = MIB(100), .trims = 2, .worth = 1, .shape = TREND_FLAT },
+      VERDICT_FRAGMENTATION,
+      "nothing to do" },
+    { "figures that cannot be",
+      { .held_bytes = MIB(400), .used_bytes = MIB(900), .trims = 2, .shape = TREND_FLAT },
+      VERDICT_UNKNOWN,
+      "cache" },
+    { "an empty heap", { .held_bytes = 0, .used_bytes = 0, .trims = 2, .shape = TREND_FLAT }, VERDICT_UNKNOWN, "" },
+    { "half of the figures",
+      { .held_bytes = MIB(400), .used_bytes = VERDICT_NO_FIGURE, .trims = 2, .shape = TREND_FLAT },
+      VERDICT_UNKNOWN,
+      "" },
+    { "trims do not help, too early for a shape", { NO_FIGURES, .trims = 4 }, VERDICT_UNKNOWN, "too little" },
+};
+
+static void every_case(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum verdict verdict = verdict_of(&rows[i].evidence);
+        if (verdict != rows[i].want)
+            fail_msg("%s: %s", rows[i].what, verdict_name(verdict));
+        const char *advice = verdict_advice(verdict, &rows[i].evidence);
+        if (strstr(advice, rows[i].advice) == NULL)
+            fail_msg("%s: advice is '%s'", rows[i].what, advice);
+    }
+}
+
+static void names(void **state)
+{
+    (void)state;
+    assert_string_equal(verdict_name(VERDICT_UNKNOWN), "unknown");
+    assert_string_equal(verdict_name(VERDICT_FRAGMENTATION), "fragmentation");
+    assert_string_equal(verdict_name(VERDICT_PINNED), "pinned");
+    assert_string_equal(verdict_name(VERDICT_GROWTH), "growth");
+    assert_string_equal(verdict_name((enum verdict)99), "unknown");
+    assert_string_equal(verdict_advice((enum verdict)99, &rows[0].evidence), "too little was seen to tell");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_case), cmocka_unit_test(names) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
