@@ -6,6 +6,7 @@
 
 #include "config/keys.h"
 #include "config/units.h"
+#include "container.h"
 #include "trimtab/exit.h"
 
 static void print_origin(const struct setup *setup, const struct key *key, const struct config_origin *origin)
@@ -51,6 +52,37 @@ static void print_threshold(const char *name, const struct fleet_threshold *thre
     (void)dprintf(STDOUT_FILENO, "; %s: %s under this limit\n", name, text);
 }
 
+static void print_pressure(const struct setup *setup)
+{
+    struct pressure pressure;
+    char stall[32], window[32];
+    if (setup->load.config.container.pressure.window_ms == 0)
+        return;
+    int r = container_open_pressure(setup, &pressure);
+    if (r < 0) {
+        (void)dprintf(STDOUT_FILENO, "; pressure: not to be seen here: %s\n", strerror(-r));
+        return;
+    }
+    units_print_ms(pressure.trigger.stall_us / 1000, stall, sizeof stall);
+    units_print_ms(pressure.trigger.window_us / 1000, window, sizeof window);
+    (void)dprintf(STDOUT_FILENO, "; pressure: %s, by %s, %s %s/%s\n", pressure.path, container_pressure_way(&pressure),
+                  pressure.trigger.full ? "full" : "some", stall, window);
+    pressure_close(&pressure);
+}
+
+static void print_lines(const struct setup *setup)
+{
+    const struct fleet_config *fleet = &setup->fleet;
+    print_threshold("trim at", &fleet->trim_at, setup->limit_bytes);
+    print_threshold("recycle at", &fleet->recycle_at, setup->limit_bytes);
+    if (fleet->can_trim)
+        print_threshold("container trim at", &fleet->container_trim_at, setup->limit_bytes);
+    print_threshold("container recycle at", &fleet->container_recycle_at, setup->limit_bytes);
+    print_pressure(setup);
+    if (setup->watches && !fleet->can_trim)
+        (void)dprintf(STDOUT_FILENO, "; no process is asked to trim: [trim] signal is none\n");
+}
+
 static void print_program(const struct setup *setup)
 {
     if (setup->options.program == NULL || !setup->load.any)
@@ -84,8 +116,7 @@ static void print_machine(const struct setup *setup)
         (void)dprintf(STDOUT_FILENO, "cgroup v%d, %s\n", setup->cgroup.version, setup->cgroup.path);
     else
         (void)dprintf(STDOUT_FILENO, "the machine's memory: no cgroup limit found\n");
-    print_threshold("trim at", &setup->fleet.trim_at, setup->limit_bytes);
-    print_threshold("recycle at", &setup->fleet.recycle_at, setup->limit_bytes);
+    print_lines(setup);
     print_program(setup);
     privileges_print(setup->kept_capabilities, capabilities, sizeof capabilities);
     (void)dprintf(STDOUT_FILENO, "; capabilities that trimtab keeps: %s\n", capabilities);

@@ -10,6 +10,7 @@
 
 #include "config/units.h"
 #include "os/account.h"
+#include "rules.h"
 
 __attribute__((format(printf, 2, 3))) static int refuse(struct setup *setup, const char *format, ...)
 {
@@ -61,50 +62,23 @@ const char *setup_target_name(const struct setup *setup)
     return names[setup->target];
 }
 
-static struct fleet_threshold threshold_of(const struct config_amount *amount)
+static bool is_set(const struct fleet_threshold *threshold)
 {
-    return (struct fleet_threshold){ .bytes = amount->bytes, .share_permyriad = amount->share_permyriad };
+    return threshold->bytes > 0 || threshold->share_permyriad > 0;
 }
 
 static void translate_policy(struct setup *setup)
 {
-    static const enum life_restart restarts[] = { [CONFIG_RESTART_NEVER] = LIFE_RESTART_NEVER,
-                                                  [CONFIG_RESTART_RECYCLED] = LIFE_RESTART_RECYCLED,
-                                                  [CONFIG_RESTART_FAILED] = LIFE_RESTART_FAILED,
-                                                  [CONFIG_RESTART_ALWAYS] = LIFE_RESTART_ALWAYS };
-    static const enum fleet_method methods[] = { [CONFIG_METHOD_AUTO] = FLEET_METHOD_AUTO,
-                                                 [CONFIG_METHOD_SIGNAL] = FLEET_METHOD_SIGNAL,
-                                                 [CONFIG_METHOD_RESPAWN] = FLEET_METHOD_RESPAWN };
-    static const enum target_mode targets[] = { [CONFIG_TARGET_AUTO] = TARGET_AUTO,
-                                                [CONFIG_TARGET_WORKER] = TARGET_WORKER,
-                                                [CONFIG_TARGET_CHILDREN] = TARGET_CHILDREN,
-                                                [CONFIG_TARGET_TREE] = TARGET_TREE };
     const struct config *config = &setup->load.config;
 
-    setup->target = targets[config->watch.target];
-    setup->life = (struct life_config){ .restart = restarts[config->worker.restart],
-                                        .restart_delay_ms = config->worker.restart_delay_ms,
-                                        .stop_grace_ms = config->worker.stop_grace_ms,
-                                        .wait_all = config->worker.wait_for == CONFIG_WAIT_ALL };
-    setup->fleet = (struct fleet_config){ .trim_at = threshold_of(&config->trim.at),
-                                          .recycle_at = threshold_of(&config->recycle.at),
-                                          .can_trim = config->trim.signal > 0,
-                                          .can_respawn = setup->life.restart != LIFE_RESTART_NEVER,
-                                          .dry_run = setup->options.dry_run,
-                                          .method = methods[config->recycle.method],
-                                          .samples = config->recycle.samples,
-                                          .at_once = config->recycle.at_once,
-                                          .jitter_permyriad = config->recycle.jitter_permyriad,
-                                          .min_yield_permyriad = config->trim.min_yield_permyriad,
-                                          .settle_ms = config->trim.settle_ms,
-                                          .grace_ms = config->recycle.grace_ms,
-                                          .interval_ms = config->recycle.interval_ms,
-                                          .min_age_ms = config->recycle.min_age_ms,
-                                          .look_ms = config->watch.interval_ms };
+    setup->target = rules_target(config);
+    setup->life = rules_life(config);
+    setup->fleet = rules_fleet(config);
+    setup->fleet.dry_run = setup->options.dry_run;
     setup->watches = fleet_has_work(&setup->fleet);
 
-    struct fleet_threshold recycle_at = setup->fleet.recycle_at;
-    bool recycles_worker = (recycle_at.bytes > 0 || recycle_at.share_permyriad > 0) && !setup->options.dry_run &&
+    bool recycles = is_set(&setup->fleet.recycle_at) || is_set(&setup->fleet.container_recycle_at);
+    bool recycles_worker = recycles && !setup->options.dry_run &&
                            (setup->target != TARGET_CHILDREN || setup->fleet.method == FLEET_METHOD_RESPAWN);
     setup->may_restart = life_may_restart(&setup->life, recycles_worker);
 }
@@ -118,24 +92,6 @@ static int find_limit(struct setup *setup)
     if (r == 0)
         r = cgroup_limit(&setup->cgroup, &setup->limit_bytes);
     return r < 0 ? refuse(setup, "cannot find the memory limit: %s; set [watch] limit", strerror(-r)) : 0;
-}
-
-/* Thresholds of different kinds can be compared only now that the limit is known. */
-static int compare_thresholds(struct setup *setup)
-{
-    uint64_t trim = fleet_threshold_bytes(&setup->fleet.trim_at, setup->limit_bytes);
-    uint64_t recycle = fleet_threshold_bytes(&setup->fleet.recycle_at, setup->limit_bytes);
-    char trim_text[32], recycle_text[32], limit_text[32];
-    units_print_bytes(trim, trim_text, sizeof trim_text);
-    units_print_bytes(recycle, recycle_text, sizeof recycle_text);
-    units_print_bytes(setup->limit_bytes, limit_text, sizeof limit_text);
-    if (trim > 0 && recycle > 0 && recycle <= trim)
-        return refuse(setup, "[recycle] at is %s, not above [trim] at, %s, under the limit of %s", recycle_text,
-                      trim_text, limit_text);
-    if (recycle > setup->limit_bytes && setup->watches)
-        return refuse(setup, "[recycle] at is %s, above the limit of %s: the kernel would act first", recycle_text,
-                      limit_text);
-    return 0;
 }
 
 static void add_number(struct allocator_plan *plan, const char *name, const struct config_optional *value)
@@ -239,8 +195,11 @@ static void choose_kept_capabilities(struct setup *setup)
 int setup_prepare(struct setup *setup, char **environment)
 {
     translate_policy(setup);
-    if (find_limit(setup) < 0 || compare_thresholds(setup) < 0 || prepare_environment(setup, environment) < 0 ||
-        prepare_privileges(setup) < 0)
+    if (find_limit(setup) < 0)
+        return -1;
+    if (setup->watches && rules_check(&setup->fleet, setup->limit_bytes, setup->error, sizeof setup->error) < 0)
+        return -1;
+    if (prepare_environment(setup, environment) < 0 || prepare_privileges(setup) < 0)
         return -1;
     choose_kept_capabilities(setup);
     return 0;

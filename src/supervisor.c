@@ -47,11 +47,10 @@ static void settle(struct supervisor *supervisor)
 {
     const struct setup *setup = supervisor->setup;
     if (!setup->may_restart) {
-        int keep[3 + CGROUP_DEPTH_MAX] = { supervisor->loop.epoll_fd, supervisor->loop.signal_fd, log_descriptor() };
-        size_t count = 3;
-        for (int i = 0; i < setup->cgroup.count; i++)
-            keep[count++] = setup->cgroup.limit_fd[i];
-        int r = descriptors_close_except(keep, count);
+        int keep[4 + CGROUP_DESCRIPTORS_MAX] = { supervisor->loop.epoll_fd, supervisor->loop.signal_fd,
+                                                 log_descriptor(), watch_descriptor(&supervisor->watch) };
+        int count = cgroup_descriptors(&setup->cgroup, keep + 4, CGROUP_DESCRIPTORS_MAX);
+        int r = descriptors_close_except(keep, 4 + (size_t)count);
         if (r < 0)
             warn("cannot close the inherited descriptors", -r);
     }
@@ -395,7 +394,7 @@ static void say_environment(const struct setup *setup)
                   log_text("kept", environment->kept[0] != '\0' ? environment->kept : NULL));
 }
 
-int supervisor_start(struct supervisor *supervisor, const struct setup *setup)
+int supervisor_start(struct supervisor *supervisor, struct setup *setup)
 {
     struct child_failure failure = { 0 };
 

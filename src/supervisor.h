@@ -18,7 +18,7 @@
 
 /* The large tables come last: a plain init never touches them. */
 struct supervisor {
-    const struct setup *setup;
+    struct setup *setup;
     struct loop loop;
     struct life life;
     struct child_spec spec;
@@ -43,7 +43,7 @@ struct supervisor {
  * there is no worker; what went wrong has then been said. supervisor must be
  * zeroed; setup must outlive it.
  */
-int supervisor_start(struct supervisor *supervisor, const struct setup *setup);
+int supervisor_start(struct supervisor *supervisor, struct setup *setup);
 
 /* Until the worker has ended, and what else is to be waited for. */
 void supervisor_run(struct supervisor *supervisor);

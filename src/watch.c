@@ -1,12 +1,13 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "os/log.h"
+#include "pattern.h"
+#include "say.h"
 
 /* ---- pid -> slot: open addressing; removal closes the gap, so that a probe ends at the first empty place ---- */
 
@@ -57,17 +58,6 @@ static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
     return a_ms < b_ms ? a_ms : b_ms;
 }
 
-static const char *reason_name(enum fleet_reason reason)
-{
-    switch (reason) {
-    case FLEET_REASON_AT:
-        return "at";
-    case FLEET_REASON_NONE:
-        break;
-    }
-    return NULL;
-}
-
 /* A warning that holds on is said once, and again after the thing worked meanwhile. */
 static bool say_once(bool *said)
 {
@@ -84,9 +74,7 @@ static void warn_pid(const char *what, pid_t pid, int error)
 static void ask_trim(struct watch *watch, const struct fleet_decision *decision)
 {
     if (watch->setup->options.dry_run) {
-        log_event(LOG_INFO, "trim", log_number("pid", decision->pid), log_bytes("rss_before", decision->rss_bytes),
-                  log_bytes("at", decision->at_bytes), log_text("reason", reason_name(decision->reason)),
-                  log_text("dry_run", "yes"));
+        say_decision(decision, true);
         return;
     }
     const struct process *process = &watch->known[decision->slot].process;
@@ -94,28 +82,10 @@ static void ask_trim(struct watch *watch, const struct fleet_decision *decision)
     if (r == 0 || r == -ESRCH) /* its end is told by the pidfd */
         return;
     bool news = fleet_refuse_trim(&watch->fleet, decision->slot);
-    if (r == -ENOTSUP && news)
+    if (r == -ENOTSUP && news && say_once(&watch->said_deaf)) /* the others of a pool are hardly different */
         warn_pid("no handler for [trim] signal, so the process is not asked to trim", decision->pid, 0);
     else if (r != -ENOTSUP)
         warn_pid("cannot ask the process to trim", decision->pid, -r);
-}
-
-static void report_trim(const struct fleet_decision *decision)
-{
-    uint64_t freed = decision->before_bytes > decision->rss_bytes ? decision->before_bytes - decision->rss_bytes : 0;
-    uint32_t yield = (uint32_t)(freed / (decision->before_bytes / 10000 + 1));
-    log_event(LOG_INFO, "trim", log_number("pid", decision->pid), log_bytes("rss_before", decision->before_bytes),
-              log_bytes("rss_after", decision->rss_bytes), log_ms("took", decision->took_ms),
-              log_permyriad("yield", yield), log_text("reason", reason_name(decision->reason)));
-}
-
-static void log_recycle(const struct fleet_decision *decision, bool dry_run)
-{
-    const char *method = decision->method == FLEET_METHOD_RESPAWN ? "respawn" : "signal";
-    struct log_field eta = decision->eta_ms == FLEET_NEVER ? log_text("eta", "never") : log_ms("eta", decision->eta_ms);
-    log_event(LOG_INFO, "recycle", log_number("pid", decision->pid), log_bytes("rss", decision->rss_bytes),
-              log_bytes("at", decision->at_bytes), eta, log_text("reason", reason_name(decision->reason)),
-              log_text("method", method), log_text("dry_run", dry_run ? "yes" : NULL));
 }
 
 /*
@@ -125,23 +95,23 @@ static void log_recycle(const struct fleet_decision *decision, bool dry_run)
 static void recycle(struct watch *watch, const struct fleet_decision *decision)
 {
     if (watch->setup->options.dry_run) {
-        log_recycle(decision, true);
+        say_decision(decision, true);
         return;
     }
     bool respawn = decision->method == FLEET_METHOD_RESPAWN;
-    const struct process *process = &watch->known[decision->slot].process;
+    const struct process *process = &watch->known[respawn ? FLEET_WORKER : decision->slot].process;
     if (respawn && watch->life->stopping) { /* its end would be the container's, after a stop that was none */
-        fleet_refuse_recycle(&watch->fleet, decision->slot);
+        fleet_refuse_recycle(&watch->fleet, FLEET_WORKER);
         return;
     }
     int r = process_signal(process, watch->setup->load.config.recycle.signal, !respawn);
     if (r == 0) {
         if (respawn)
             life_recycle(watch->life);
-        log_recycle(decision, false);
+        say_decision(decision, false);
         (void)process_wake(process);
     } else if (r != -ESRCH) {
-        fleet_refuse_recycle(&watch->fleet, decision->slot);
+        fleet_refuse_recycle(&watch->fleet, respawn ? FLEET_WORKER : decision->slot);
         warn_pid(r == -ENOTSUP
                      ? "no handler for [recycle] signal, so the process is not recycled: its work would be cut"
                      : "cannot recycle the process",
@@ -152,22 +122,39 @@ static void recycle(struct watch *watch, const struct fleet_decision *decision)
 static void kill_late(struct watch *watch, const struct fleet_decision *decision)
 {
     if (decision->first)
-        log_event(LOG_WARNING, "kill", log_number("pid", decision->pid), log_ms("after", decision->took_ms));
+        say_decision(decision, false);
     int r = process_signal(&watch->known[decision->slot].process, SIGKILL, false);
     if (r < 0 && r != -ESRCH && decision->first)
         warn_pid("cannot kill the process", decision->pid, -r);
 }
 
+/* Returns what follows from the measure. */
+static struct fleet_decision measure(struct watch *watch, const struct fleet_decision *decision)
+{
+    uint64_t pss_bytes = FLEET_UNKNOWN;
+    uint64_t uss_bytes = FLEET_UNKNOWN;
+    uint64_t begin_us = loop_now_us();
+    int r = process_exact(decision->pid, &pss_bytes, &uss_bytes);
+    if (r < 0) {
+        pss_bytes = uss_bytes = FLEET_UNKNOWN;
+        if (r != -ESRCH && say_once(&watch->said_exact))
+            warn_pid("cannot read PSS and USS, the RSS is used instead (CAP_SYS_PTRACE would help)", decision->pid, -r);
+    }
+    return fleet_measured(&watch->fleet, decision->slot, pss_bytes, uss_bytes, loop_now_us() - begin_us);
+}
+
 static void act(struct watch *watch, const struct fleet_decision *decision)
 {
+    struct fleet_decision next;
     switch (decision->action) {
     case FLEET_NONE:
         break;
+    case FLEET_MEASURE:
+        next = measure(watch, decision);
+        act(watch, &next); /* never a measure again */
+        break;
     case FLEET_TRIM:
         ask_trim(watch, decision);
-        break;
-    case FLEET_TRIMMED:
-        report_trim(decision);
         break;
     case FLEET_RECYCLE:
         recycle(watch, decision);
@@ -175,13 +162,12 @@ static void act(struct watch *watch, const struct fleet_decision *decision)
     case FLEET_KILL:
         kill_late(watch, decision);
         break;
+    case FLEET_TRIMMED:
+    case FLEET_VERDICT:
     case FLEET_REPLACED:
-        log_event(LOG_INFO, "replaced", log_number("old", decision->old_pid), log_number("new", decision->pid),
-                  log_ms("took", decision->took_ms));
-        break;
     case FLEET_HELD:
-        log_event(LOG_WARNING, "warning", log_text("what", "no replacement seen: recycling is held until one comes"),
-                  log_number("old", decision->old_pid), log_ms("after", decision->took_ms));
+    case FLEET_HELPLESS:
+        say_decision(decision, false);
         break;
     }
 }
@@ -196,27 +182,6 @@ static void forget(struct watch *watch, uint16_t slot, uint64_t now_ms)
     process_close(&watch->known[slot].process);
 }
 
-static bool matches(const char *patterns, const char *name, const char *command)
-{
-    char pattern[CONFIG_TEXT_MAX];
-    while (*patterns != '\0') {
-        size_t length = strcspn(patterns, ",");
-        const char *next = patterns + length + (patterns[length] == ',');
-        while (length > 0 && *patterns == ' ') {
-            patterns++;
-            length--;
-        }
-        while (length > 0 && patterns[length - 1] == ' ')
-            length--;
-        memcpy(pattern, patterns, length);
-        pattern[length] = '\0';
-        if (length > 0 && (fnmatch(pattern, name, 0) == 0 || fnmatch(pattern, command, 0) == 0))
-            return true;
-        patterns = next;
-    }
-    return false;
-}
-
 static void match_patterns(const struct watch *watch, const struct process_stat *stat, struct target_facts *ret_facts)
 {
     const struct config_watch *config = &watch->setup->load.config.watch;
@@ -227,8 +192,8 @@ static void match_patterns(const struct watch *watch, const struct process_stat 
         return;
     if (process_command_line(stat->pid, command, sizeof command) < 0)
         command[0] = '\0';
-    ret_facts->matched = ret_facts->matched || matches(config->match, stat->name, command);
-    ret_facts->excluded = matches(config->exclude, stat->name, command);
+    ret_facts->matched = ret_facts->matched || pattern_matches(config->match, stat->name, command);
+    ret_facts->excluded = pattern_matches(config->exclude, stat->name, command);
 }
 
 static bool same_executable(struct watch *watch, const struct process_stat *stat)
@@ -238,6 +203,18 @@ static bool same_executable(struct watch *watch, const struct process_stat *stat
         return executable.device == watch->worker_executable.device &&
                executable.inode == watch->worker_executable.inode;
     return strcmp(stat->name, watch->worker_name) == 0;
+}
+
+/* Whether the policy names it among those that may be recycled. */
+static void set_spared(struct watch *watch, uint16_t slot, const struct process_stat *stat)
+{
+    const char *patterns = watch->setup->load.config.recycle.match;
+    char command[1024];
+    if (patterns[0] == '\0')
+        return;
+    if (process_command_line(stat->pid, command, sizeof command) < 0)
+        command[0] = '\0';
+    fleet_set_spared(&watch->fleet, slot, !pattern_matches(patterns, stat->name, command));
 }
 
 /* Whether fork may still be on its way to exec; then it is looked at again when it is old enough. */
@@ -283,6 +260,7 @@ static void admit(struct watch *watch, const struct process_stat *stat, const st
     index_add(watch, stat->pid, (uint16_t)slot);
     struct fleet_decision decision = fleet_appear(&watch->fleet, (uint16_t)slot, stat->pid,
                                                   target_counts(&watch->target, facts), now_ms - age_ms, now_ms);
+    set_spared(watch, (uint16_t)slot, stat);
     act(watch, &decision);
 }
 
@@ -335,6 +313,7 @@ static void learn_worker(struct watch *watch)
         warn_pid("cannot read the worker's executable, command names are compared instead (CAP_SYS_PTRACE would help)",
                  stat.pid, -r);
     match_patterns(watch, &stat, &worker->facts);
+    set_spared(watch, FLEET_WORKER, &stat);
     bool counts = target_counts(&watch->target, &worker->facts);
     if (counts != watch->fleet.process[FLEET_WORKER].counts)
         fleet_set_counts(&watch->fleet, FLEET_WORKER, counts);
@@ -377,16 +356,31 @@ static bool discover(struct watch *watch, uint64_t now_ms)
 
 /* ---- looks ---- */
 
-static void read_limit(struct watch *watch, uint64_t now_ms)
+/* The container's lowest line that matters: below it its use need not be known exactly. */
+static uint64_t enough_bytes(const struct watch *watch)
 {
-    uint64_t limit_bytes = 0;
-    if (watch->setup->load.config.watch.limit_bytes > 0 || now_ms - watch->limit_read_ms < WATCH_LIMIT_MS)
+    const struct fleet_config *config = &watch->fleet.config;
+    uint64_t limit_bytes = watch->container.limit_bytes;
+    uint64_t trim = config->can_trim ? fleet_threshold_bytes(&config->container_trim_at, limit_bytes) : 0;
+    uint64_t recycle = fleet_threshold_bytes(&config->container_recycle_at, limit_bytes);
+    return trim > 0 && (recycle == 0 || trim < recycle) ? trim : recycle > 0 ? recycle : UINT64_MAX;
+}
+
+static void sample(struct watch *watch, uint16_t slot, uint64_t now_ms)
+{
+    struct fleet *fleet = &watch->fleet;
+    const struct process *process = &watch->known[slot].process;
+    uint64_t rss_bytes = 0;
+    uint64_t cpu_ms = FLEET_UNKNOWN;
+    int r = process_rss(process, &rss_bytes);
+    if (r == -ESRCH)
+        watch_event(watch, WATCH_TAG + slot, now_ms);
+    if (r < 0)
         return;
-    watch->limit_read_ms = now_ms;
-    if (cgroup_limit(&watch->setup->cgroup, &limit_bytes) < 0 || limit_bytes == watch->limit_bytes)
-        return;
-    log_event(LOG_INFO, "limit", log_bytes("old", watch->limit_bytes), log_bytes("new", limit_bytes));
-    watch->limit_bytes = limit_bytes;
+    if (fleet_wants_cpu(fleet, slot) && process_cpu_ms(process->pid, &cpu_ms) < 0)
+        cpu_ms = FLEET_UNKNOWN;
+    struct fleet_decision decision = fleet_sample(fleet, slot, rss_bytes, cpu_ms);
+    act(watch, &decision);
 }
 
 static void look(struct watch *watch, uint64_t now_ms)
@@ -394,21 +388,13 @@ static void look(struct watch *watch, uint64_t now_ms)
     struct fleet *fleet = &watch->fleet;
     struct fleet_decision decision;
 
-    read_limit(watch, now_ms);
+    if (container_read(&watch->container, watch->loop, enough_bytes(watch), now_ms))
+        fleet_pressure(fleet, now_ms);
     bool moving = discover(watch, now_ms);
-    fleet_look_begin(fleet, watch->limit_bytes, now_ms);
+    fleet_look_begin(fleet, watch->container.limit_bytes, watch->container.used_bytes, now_ms);
     for (uint32_t slot = 0; slot < fleet->high_slot; slot++) {
-        uint64_t rss_bytes = 0;
-        if (fleet->process[slot].state == FLEET_FREE)
-            continue;
-        int r = process_rss(&watch->known[slot].process, &rss_bytes);
-        if (r == -ESRCH)
-            watch_event(watch, WATCH_TAG + slot, now_ms);
-        if (r < 0)
-            continue;
-        decision = fleet_sample(fleet, (uint16_t)slot, rss_bytes);
-        if (decision.action != FLEET_NONE)
-            act(watch, &decision);
+        if (fleet->process[slot].state != FLEET_FREE)
+            sample(watch, (uint16_t)slot, now_ms);
     }
     do {
         decision = fleet_look_end(fleet);
@@ -420,15 +406,20 @@ static void look(struct watch *watch, uint64_t now_ms)
         watch->next_look_ms = earlier(watch->next_look_ms, now_ms + fleet->config.look_ms);
 }
 
-void watch_init(struct watch *watch, const struct setup *setup, struct loop *loop, struct life *life, uint64_t seed)
+void watch_init(struct watch *watch, struct setup *setup, struct loop *loop, struct life *life, uint64_t seed)
 {
     watch->setup = setup;
     watch->loop = loop;
     watch->life = life;
-    watch->limit_bytes = setup->limit_bytes;
+    container_init(&watch->container, setup, &setup->cgroup, loop, WATCH_TAG_PRESSURE);
     watch->generation_fd = -1;
     watch->next_look_ms = LOOP_FOREVER;
     fleet_init(&watch->fleet, &setup->fleet, seed);
+}
+
+int watch_descriptor(const struct watch *watch)
+{
+    return watch->setup != NULL ? container_descriptor(&watch->container) : -1;
 }
 
 void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms)
@@ -461,6 +452,12 @@ void watch_freeze(struct watch *watch, uint64_t now_ms)
 
 void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms)
 {
+    if (tag == WATCH_TAG_PRESSURE) {
+        if (container_pressure(&watch->container, watch->loop, now_ms))
+            fleet_pressure(&watch->fleet, now_ms);
+        watch->next_look_ms = earlier(watch->next_look_ms, fleet_next_look_ms(&watch->fleet));
+        return;
+    }
     uint16_t slot = (uint16_t)(tag - WATCH_TAG);
     if (watch->fleet.process[slot].state == FLEET_FREE)
         return;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "container.h"
 #include "os/loop.h"
 #include "os/process.h"
 #include "policy/fleet.h"
@@ -18,10 +19,10 @@
 
 enum {
     WATCH_TAG = 1U << 16, /* loop tag of slot n: WATCH_TAG + n */
+    WATCH_TAG_PRESSURE = WATCH_TAG + FLEET_MAX,
     WATCH_INDEX_SIZE = 2 * FLEET_MAX,
     WATCH_ADMIT_MS = 1000,    /* a younger process may be a fork on its way to exec */
     WATCH_FREEZE_MS = 600000, /* a stop is over by then */
-    WATCH_LIMIT_MS = 1000,    /* the limit is read no more often */
     WATCH_BOOT_MS = 60000,    /* a worker makes its pool within this time of its start */
     WATCH_DISCOVER_MS = 30000 /* processes are looked for at least so often */
 };
@@ -37,7 +38,7 @@ struct watch {
     struct loop *loop;
     struct life *life;
     bool by_name; /* executables cannot be read: compared by command name */
-    bool said_full, said_open, said_list, said_by_name;
+    bool said_full, said_open, said_list, said_by_name, said_exact, said_deaf;
     pid_t worker_pid;
     int generation_fd;
     uint64_t generation;
@@ -45,8 +46,7 @@ struct watch {
     uint64_t discover_at_ms; /* at the latest */
     uint64_t next_look_ms;
     uint64_t frozen_until_ms; /* the container was told to stop: nothing is decided before */
-    uint64_t limit_bytes;
-    uint64_t limit_read_ms;
+    struct container container;
     struct target target;
     struct process_executable worker_executable;
     char worker_name[PROCESS_NAME_MAX];
@@ -61,7 +61,10 @@ struct watch {
  * setup, loop and life must outlive watch, which must be zeroed. A zeroed watch
  * that was not initialised watches nothing.
  */
-void watch_init(struct watch *watch, const struct setup *setup, struct loop *loop, struct life *life, uint64_t seed);
+void watch_init(struct watch *watch, struct setup *setup, struct loop *loop, struct life *life, uint64_t seed);
+
+/* A descriptor that it holds from then on, besides those of setup->cgroup, or -1. */
+int watch_descriptor(const struct watch *watch);
 
 void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms);
 void watch_worker_gone(struct watch *watch, uint64_t now_ms);

@@ -1,0 +1,16 @@
+/*
+ * A decision of the fleet as the log line that belongs to it, the same from
+ * PID 1 and from trimtabctl. A decision that asks for an act is said by
+ * whoever did it, once it is done; FLEET_MEASURE is not said.
+ */
+#ifndef TRIMTAB_SAY_H
+#define TRIMTAB_SAY_H
+
+#include <stdbool.h>
+
+#include "policy/fleet.h"
+
+/* dry_run: nothing is done, and the line says so. */
+void say_decision(const struct fleet_decision *decision, bool dry_run);
+
+#endif
