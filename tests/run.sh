@@ -4,10 +4,15 @@
 #   build   presets release, static and asan with gcc, and one build with clang
 #   unit    cmocka tests, on release and on asan
 #   lint    formatting, static analysis, the shape of the code
+#   proof   what the unit tests are worth: branches and MC/DC reached, random input with a new seed
+#   sim     the policy core in 10^9 steps of random containers, and a day of a fleet of SIM_PODS pods
+#   ctl     pytest against trimtabctl, release and asan
 #   e2e     pytest against the release and the static binary, as PID 1 and as subreaper
+#   agent   the preloaded library: in every call it wraps, and in storms of requests
 #   docker  in a Docker engine of its own, with images made here
 #
-# Without a stage: all of them. A stage builds what it needs. Packages that are missing are installed by apt.
+# Without a stage: all of these. By name only, as it takes long: `mutants` of src/policy, which no test may miss.
+# A stage builds what it needs. Packages that are missing are installed by apt.
 # The last line is `N passed, N failed, N skipped`; the exit status is 0 if nothing failed.
 # PYTEST_ARGS is handed to pytest, as in PYTEST_ARGS='-k orphans' sh tests/run.sh e2e.
 set -u
@@ -121,7 +126,7 @@ make_preset() {
 build_release() {
     [ -z "${release_built:-}" ] || return 0
     release_built=1
-    need gcc libc6-dev cmake ninja-build pkg-config libcap-dev libinih-dev libcmocka-dev || {
+    need gcc libc6-dev cmake ninja-build pkg-config libcap-dev libinih-dev libcmocka-dev libcairo2-dev libcsv-dev || {
         fail 'packages for the release build'
         return 1
     }
@@ -214,13 +219,61 @@ stage_unit() {
     unit asan
 }
 
+# Seeds that nobody chose: the one of a run that failed is in its output.
+no_property_fails() {
+    TRIMTAB_SEED=$(od -A n -t u4 -N 4 /dev/urandom | tr -d ' ')
+    export TRIMTAB_SEED
+    timeout 300 "$build/asan/bin/test_properties" && timeout 300 "$build/asan/bin/test_properties_os"
+}
+
+stage_proof() {
+    need gcc clang-19 llvm-19 libclang-rt-19-dev cmake ninja-build pkg-config libcap-dev libinih-dev libcmocka-dev python3 || {
+        fail 'packages for the proof of the tests'
+        return
+    }
+    build_asan
+    check 'branches and MC/DC of src/policy and src/config' sh tests/proof/coverage.sh
+    check 'properties with a new seed' no_property_fails
+}
+
+stage_mutants() {
+    need gcc cmake ninja-build pkg-config libcap-dev libinih-dev libcmocka-dev python3 || {
+        fail 'packages for the mutants'
+        return
+    }
+    build_asan
+    check 'mutants of src/policy' sh tests/proof/mutation.sh
+}
+
+# shown WHAT PATTERN COMMAND...: as check, and shows the lines of its output that match, with the figures.
+shown() {
+    what=$1
+    pattern=$2
+    shift 2
+    if "$@" >"$logs/sim" 2>&1; then
+        pass
+        say "ok: $what"
+        grep -E "$pattern" "$logs/sim"
+    else
+        fail "$what"
+        tail -n 80 "$logs/sim"
+    fi
+}
+
+stage_sim() {
+    build_release
+    shown 'promises of the policy core at every step' '^  |seeds of' \
+        "$build/release/bin/sim" --seeds "${SIM_SEEDS:-1-100}" --steps "${SIM_STEPS:-10000000}"
+    shown 'a day of a fleet' . "$build/release/bin/sim" --fleet "${SIM_PODS:-20000}" --hours 24
+}
+
 no_diff() {
     find src include tests examples -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
 }
 
 no_cppcheck_finding() {
     cppcheck -q --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -D_GNU_SOURCE \
-        -D'TRIMTAB_VERSION="0"' -I include -I src -I "$build/release/src/generated" src
+        -D__x86_64__ -D'TRIMTAB_VERSION="0"' -I include -I src -I "$build/release/src/generated" src
 }
 
 # Without fortification: its macros would rewrite what src/small defines. One file at a time: after the first,
@@ -264,6 +317,30 @@ stage_e2e() {
     count_pytest e2e-static
 }
 
+stage_ctl() {
+    need python3 python3-pytest util-linux || {
+        fail 'packages for the tests of trimtabctl'
+        return
+    }
+    build_release
+    build_asan
+    TRIMTABCTL_BIN=$build/release/bin/trimtabctl run_pytest ctl-release tests/ctl
+    TRIMTABCTL_BIN=$build/asan/bin/trimtabctl run_pytest ctl-asan tests/ctl
+    count_pytest ctl-release
+    count_pytest ctl-asan
+}
+
+stage_agent() {
+    need gcc libc6-dev binutils musl-tools python3 python3-pytest libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 \
+        gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static || {
+        fail 'packages for the tests of the agent'
+        return
+    }
+    build_release
+    run_pytest agent tests/agent
+    count_pytest agent
+}
+
 stage_docker() {
     need gcc libc6-dev python3 python3-pytest debootstrap docker.io iptables || {
         skip 'docker: its packages cannot be installed'
@@ -278,13 +355,13 @@ stage_docker() {
     say 'tests/run.sh needs root: it installs packages and makes namespaces, users and cgroups'
     exit 1
 }
-[ $# -gt 0 ] || set -- build unit lint e2e docker
+[ $# -gt 0 ] || set -- build unit lint proof sim ctl e2e agent docker
 begin=$(date +%s)
 for stage; do
     case $stage in
-    build | unit | lint | e2e | docker) ;;
+    build | unit | lint | proof | mutants | sim | ctl | e2e | agent | docker) ;;
     *)
-        say "unknown stage '$stage'; there are build, unit, lint, e2e and docker"
+        say "unknown stage '$stage'; there are build, unit, lint, proof, mutants, sim, ctl, e2e, agent and docker"
         exit 1
         ;;
     esac

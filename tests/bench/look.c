@@ -77,12 +77,12 @@ static void pread_all(int count)
 static void look_at_all(int count)
 {
     fleet_now_ms += 1000;
-    fleet_look_begin(&fleet, UINT64_C(64) << 30, fleet_now_ms);
+    fleet_look_begin(&fleet, UINT64_C(64) << 30, FLEET_UNKNOWN, fleet_now_ms);
     for (int i = 0; i < count; i++) {
         uint64_t bytes = 0;
         if (process_rss(&children[i], &bytes) < 0 || bytes == 0)
             die("process_rss");
-        if (fleet_sample(&fleet, (uint16_t)i, bytes).action != FLEET_NONE)
+        if (fleet_sample(&fleet, (uint16_t)i, bytes, FLEET_UNKNOWN).action != FLEET_NONE)
             die("a decision");
     }
     if (fleet_look_end(&fleet).action != FLEET_NONE)

@@ -41,6 +41,7 @@ build idle_worker idle_worker.c
 for driver in startup latency orphans; do
     build "$driver" "$driver.c" bench.c
 done
-build look look.c "$top/src/os/process.c" "$top/src/policy/fleet.c"
+build look look.c "$top/src/os/process.c" "$top/src/os/text.c" "$top"/src/policy/fleet.c "$top"/src/policy/trim.c \
+    "$top"/src/policy/recycle.c "$top"/src/policy/trend.c "$top"/src/policy/verdict.c
 
 exec python3 "$top/tests/bench/table.py" "$binary" "$out" "$@"
