@@ -347,6 +347,38 @@ def test_gunicorn_in_debian_is_recycled_and_never_killed(debian, container, opti
     assert one.wait() == 0
 
 
+def oom_kills(one):
+    """What the kernel has counted in the container's own cgroup."""
+    text = docker("exec", one.id, "sh", "-c",
+                  "cd /sys/fs/cgroup && cat memory.events memory/memory.oom_control 2>/dev/null || :").stdout
+    return int(re.search(r"^oom_kill (\d+)$", text, re.M).group(1))
+
+
+def test_auto_keeps_leaking_gunicorn_from_the_oom_killer(debian, container):
+    """No number given: under load, at 10 MiB a second, in 160 MiB, every request is answered."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    one = container(debian, "--policy", "auto", *JSON, "gunicorn", "-w", 2, "-b", f"127.0.0.1:{port}", "gunicorn_app:app",
+                    options=["host", "--memory", "160m", "--memory-swap", "160m", "-e", f"BLOAT_BYTES={MIB // 2}"])
+    until(lambda: answers(port), "gunicorn serves")
+    failed = 0
+    end = time.monotonic() + PATIENCE
+    while len(one.events("replaced")) < 2 and time.monotonic() < end:
+        for _ in range(20):
+            failed += not answers(port)
+            time.sleep(0.04)
+    recycles = one.events("recycle")
+    assert len(recycles) >= 2 and {event["reason"] for event in recycles} == {"container"}, one.logs()
+    assert all(event["at"] == 160 * MIB * 85 // 100 <= event["container"] for event in recycles)
+    assert failed == 0
+    assert one.events("oom") == one.events("kill") == []
+    assert oom_kills(one) == 0
+    assert one.inspect("State.OOMKilled") == "false"
+    assert one.stop(40) < 20
+    assert one.wait() == 0
+
+
 def test_jemalloc_is_preloaded_in_debian(debian, container):
     one = container(debian, *JSON, "--set", "allocator.malloc=jemalloc", "python3", "-c",
                     "print('jemalloc' in open('/proc/self/maps').read())")

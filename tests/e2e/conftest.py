@@ -6,8 +6,11 @@ and hopes: `until` waits for a condition, `holds` watches that one stays true.
 import json
 import os
 import pathlib
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -19,7 +22,22 @@ TRIMTAB = os.path.abspath(os.environ.get("TRIMTAB_BIN", TOP / "build/release/bin
 # Seconds. Generous: a condition that is met ends the wait at once.
 PATIENCE = float(os.environ.get("PATIENCE_S", "20"))
 
+MIB = 1 << 20
+
 NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+def pytest_configure(config):
+    """A directory of our own for all that is temporary: pytest's own is closed to other users whenever one starts."""
+    if not config.option.basetemp:
+        config.option.basetemp = tempfile.mkdtemp(prefix="trimtab-e2e-", dir="/tmp")
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """It stays after a failure."""
+    base = pathlib.Path(session.config.option.basetemp)
+    if exitstatus == 0 and base.name.startswith("trimtab-e2e-"):
+        shutil.rmtree(base)
 
 
 def until(condition, what="", timeout=PATIENCE):
@@ -253,6 +271,112 @@ class Init:
         return running, lambda: [tuple(map(int, line.split())) for line in read(file).splitlines()[1:]]
 
 
+# Looks as often as they can be, and no patience that a test would have to wait for.
+QUICK = {
+    "log.format": "json", "log.level": "debug", "watch.interval": "100ms", "recycle.at": "64M", "recycle.samples": "2",
+    "recycle.interval": "0", "recycle.min_age": "0", "recycle.grace": "30s", "recycle.jitter": "0%", "trim.settle": "200ms"}
+
+
+def sets(values):
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+
+
+class Pool:
+    """trimtab over programs/pool.c."""
+
+    def __init__(self, init, count, *words, policy=None, options=(), directory=None, **how):
+        self.directory = directory or init.directory / f"pool{len(init.started)}"
+        self.directory.mkdir(exist_ok=True)
+        values = {key: value for key, value in {**QUICK, **(policy or {})}.items() if value is not None}
+        self.trimtab = init.start(*options, *sets(values), init.programs / "pool", self.directory, count, *words, **how)
+        until(lambda: len(self.log("up")) >= max(count, 1), "pool up")
+
+    def log(self, event=None):
+        """Lines of the pool's log as lists: event, index, pid inside, ..."""
+        lines = [line.split() for line in read(self.directory / "log").splitlines()]
+        return [[line[0], *map(int, line[1:])] for line in lines if event in (None, line[0])]
+
+    def pid(self, index):
+        """Of the newest process with this index, inside."""
+        return [line[2] for line in self.log("up") if line[1] == index][-1]
+
+    def outside(self, index):
+        return until(lambda: self.trimtab.here(self.pid(index)), "pid outside")
+
+    def watched(self):
+        """Wait until trimtab knows its children, which it looks at once they are a second old."""
+        fds = pathlib.Path(f"/proc/{self.trimtab.pid}/fd")
+        def known():
+            return sum("[pidfd]" in os.readlink(fd) for fd in list(fds.iterdir()) if fd.is_symlink())
+        until(lambda: known() >= len({line[1] for line in self.log("up")}) + 1, "all are watched")
+
+    def tell(self, index, command):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(command.encode(), str(self.directory / str(index)))
+
+    def grow(self, index, mib):
+        pid = self.outside(index)
+        goal = resident(pid) + (mib - 1) * MIB  # the kernel's figure lags by some pages a CPU
+        self.tell(index, f"grow {mib * MIB}")
+        until(lambda: resident(pid) >= goal or not alive(pid), "growth")
+
+    def ended(self, index, count=1):
+        return until(lambda: [line for line in self.log("down") if line[1] == index][count - 1:], f"end of {index}")
+
+
+class Box:
+    """A real memory cgroup below our own, with a limit: of version 2, or of version 1 with one of version 2 beside it,
+    which has the pressure file."""
+
+    def __init__(self, limit):
+        own = dict(line.split(":", 2)[1:] for line in read("/proc/self/cgroup").splitlines())
+        name = f"trimtab-e2e-{os.getpid()}-{time.monotonic_ns()}"
+        self.version = 1 if "memory" in own else 2
+        tops = {1: [f"/sys/fs/cgroup/memory{own.get('memory', '')}", f"/sys/fs/cgroup/unified{own.get('', '')}"],
+                2: [f"/sys/fs/cgroup{own.get('', '')}"]}[self.version]
+        self.directories = [pathlib.Path(top) / name for top in tops if os.path.isdir(top)]
+        self.memory = self.directories[0]
+        self.pressure = self.directories[-1] / "memory.pressure"
+        try:
+            for directory in self.directories:
+                directory.mkdir()
+            if self.version == 1:
+                (self.memory / "memory.swappiness").write_text("0")
+            elif (self.memory / "memory.swap.max").exists():
+                (self.memory / "memory.swap.max").write_text("0")
+            self.limit(limit)
+        except OSError as error:
+            self.remove()
+            pytest.skip(f"no memory cgroup can be made below our own: {error}")
+        enter = "; ".join(f"echo 0 > {directory}/cgroup.procs" for directory in self.directories)
+        self.enter = ["sh", "-c", f'{enter}; exec "$@"', "sh"]  # in front of a command
+
+    def limit(self, size):
+        (self.memory / ("memory.limit_in_bytes" if self.version == 1 else "memory.max")).write_text(str(size))
+
+    def used(self):
+        return int(read(self.memory / ("memory.usage_in_bytes" if self.version == 1 else "memory.current")))
+
+    def oom_kills(self):
+        text = read(self.memory / ("memory.oom_control" if self.version == 1 else "memory.events"))
+        return int(text.split("oom_kill ")[1].split()[0])
+
+    def remove(self):
+        """With all that is in it; a cgroup may hold its pages for a while."""
+        def removed(directory):
+            try:
+                for pid in (directory / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+                directory.rmdir()
+            except FileNotFoundError:
+                return True
+            except OSError:
+                pass
+            return not directory.exists()
+        for directory in self.directories:
+            until(lambda: removed(directory), f"{directory} removed")
+
+
 def _which(program):
     program = str(program)
     if "/" in program:
@@ -291,21 +415,40 @@ def programs(tmp_path_factory):
 
 @pytest.fixture(params=["pid1", "subreaper"])
 def init(request, tmp_path, programs):
-    yield from _init(request.param, tmp_path, programs)
+    yield from started(request.param, tmp_path, programs)
 
 
 @pytest.fixture
 def pid1(tmp_path, programs):
-    yield from _init("pid1", tmp_path, programs)
+    yield from started("pid1", tmp_path, programs)
 
 
 @pytest.fixture
 def subreaper(tmp_path, programs):
-    yield from _init("subreaper", tmp_path, programs)
+    yield from started("subreaper", tmp_path, programs)
 
 
-def _init(mode, directory, programs):
+def started(mode, directory, programs):
     made = Init(mode, directory, programs)
     yield made
     for running in made.started:
         running.end()
+
+
+@pytest.fixture
+def pool(init):
+    return lambda count, *words, **how: Pool(init, count, *words, **how)
+
+
+@pytest.fixture
+def box(init):
+    """Makes cgroups, and removes them before trimtab is ended from outside."""
+    made = []
+
+    def make(limit):
+        made.append(Box(limit))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.remove()

@@ -120,7 +120,8 @@ TEXTS = [
      "[recycle] at: 75% must be above [trim] at, which is 80%"),
     ("[trim]\nat = 80%", 2,
      "[trim] at: nothing would be asked to trim; set [trim] signal to one that the worker handles"),
-    ("[trim]\nsignal = USR2", 2, "[trim] signal: it would never be sent; set [trim] at"),
+    ("[trim]\nidle = 0\nsignal = USR2\n[container]\ntrim_at = off", 3,
+     "[trim] signal: it would never be sent; set [trim] at"),
     ("[recycle]\nmethod = respawn\n[worker]\nrestart = never", 2,
      "[recycle] method: respawn cannot be while [worker] restart is never"),
 ]
@@ -141,7 +142,8 @@ VARIABLES = [
     ("TRIMTAB_RECYCLE_ATT", "1G", "unknown key; did you mean TRIMTAB_RECYCLE_AT?"),
     ("TRIMTAB_TRIM_GRACE", "1G", "unknown key; did you mean TRIMTAB_RECYCLE_GRACE?"),
     ("TRIMTAB_TRIM_QQQQ", "1G", "unknown key"),
-    ("TRIMTAB_TRIM_SIGNAL", "USR2", "it would never be sent; set [trim] at"),
+    ("TRIMTAB_TRIM_EVERY", "10m", "nothing would be asked to trim; set [trim] signal to one that the worker handles"),
+    ("TRIMTAB_CONTAINER_PRESSURE", "some 200ms", "'some 200ms' is neither off nor a trigger (some 200ms/2s)"),
 ]
 
 
@@ -253,7 +255,7 @@ class TestFile:
         refused(f"{path}: cannot be opened: Permission denied", "--policy", path, before=before)
 
     def test_a_file_that_is_not_there(self, refused, tmp_path):
-        refused(f"policy '{tmp_path}/none.ini': no such file; shipped policies: gunicorn",
+        refused(f"policy '{tmp_path}/none.ini': no such file; shipped policies: auto, gunicorn",
                 "--policy", tmp_path / "none.ini")
 
     def test_links_are_followed_as_in_a_mounted_config_map(self, policy, tmp_path):
@@ -284,7 +286,7 @@ class TestName:
                 "; ".join(["mount -t tmpfs none /etc", "mkdir /etc/trimtab", *commands, 'exec "$@"']), "sh"]
 
     def test_unknown(self, refused):
-        hint = "no such policy (a file is named with a '/', as in ./x.ini); shipped policies: gunicorn"
+        hint = "no such policy (a file is named with a '/', as in ./x.ini); shipped policies: auto, gunicorn"
         refused(f"policy 'gunicron': {hint}; did you mean 'gunicorn'?", "--policy", "gunicron")
         refused(f"policy 'x.ini': {hint}", "--policy", "x.ini")
         refused(f"policy 'gunicron': {hint}; did you mean 'gunicorn'?", env={"TRIMTAB_POLICY": "gunicron"})
@@ -292,11 +294,11 @@ class TestName:
     def test_shipped(self):
         found = checked("--policy", "gunicorn")
         assert found["recycle", "signal"][0] == "TERM"
-        assert found["recycle", "at"][0] == "80%"
+        assert found["container", "recycle_at"][0] == "85%"
 
     def test_a_file_of_the_machine_wins(self):
         before = self.etc("printf '[trim]\\nsettle = 3s\\n' > /etc/trimtab/gunicorn")
-        assert checked("--policy", "gunicorn", before=before)["recycle", "at"][0] == "off"
+        assert checked("--policy", "gunicorn", before=before)["container", "recycle_at"][0] == "off"
 
     def test_a_bad_file_of_the_machine_is_not_passed_over(self, refused):
         before = self.etc("printf '[trim]\\nsettle = 3\\n' > /etc/trimtab/gunicorn")

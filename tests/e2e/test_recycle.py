@@ -6,59 +6,7 @@ import time
 
 import pytest
 
-from conftest import alive, children, descendants, holds, read, resident, signal_set, status, until
-
-MIB = 1 << 20
-
-# Looks as often as they can be, and no patience that a test would have to wait for.
-QUICK = {
-    "log.format": "json", "log.level": "debug", "watch.interval": "100ms", "recycle.at": "64M", "recycle.samples": "2",
-    "recycle.interval": "0", "recycle.min_age": "0", "recycle.grace": "30s", "recycle.jitter": "0%", "trim.settle": "200ms"}
-
-
-def sets(values):
-    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-
-
-class Pool:
-    """trimtab over programs/pool.c."""
-
-    def __init__(self, init, count, *words, policy=None, options=()):
-        self.directory = init.directory / f"pool{len(init.started)}"
-        self.directory.mkdir()
-        values = {key: value for key, value in {**QUICK, **(policy or {})}.items() if value is not None}
-        self.trimtab = init.start(*options, *sets(values), init.programs / "pool", self.directory, count, *words)
-        until(lambda: len(self.log("up")) >= max(count, 1), "pool up")
-
-    def log(self, event=None):
-        """Lines of the pool's log as lists: event, index, pid inside, ..."""
-        lines = [line.split() for line in read(self.directory / "log").splitlines()]
-        return [[line[0], *map(int, line[1:])] for line in lines if event in (None, line[0])]
-
-    def pid(self, index):
-        """Of the newest process with this index, inside."""
-        return [line[2] for line in self.log("up") if line[1] == index][-1]
-
-    def outside(self, index):
-        return until(lambda: self.trimtab.here(self.pid(index)), "pid outside")
-
-    def tell(self, index, command):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(command.encode(), str(self.directory / str(index)))
-
-    def grow(self, index, mib):
-        pid = self.outside(index)
-        goal = resident(pid) + (mib - 1) * MIB  # the kernel's figure lags by some pages a CPU
-        self.tell(index, f"grow {mib * MIB}")
-        until(lambda: resident(pid) >= goal or not alive(pid), "growth")
-
-    def ended(self, index, count=1):
-        return until(lambda: [line for line in self.log("down") if line[1] == index][count - 1:], f"end of {index}")
-
-
-@pytest.fixture
-def pool(init):
-    return lambda count, *words, **how: Pool(init, count, *words, **how)
+from conftest import MIB, QUICK, children, descendants, holds, read, resident, sets, signal_set, status, until
 
 
 def test_a_child_over_the_line_is_recycled_and_replaced(pool):
@@ -227,12 +175,15 @@ def test_a_trim_that_brings_nothing_is_followed_by_a_recycle_and_not_repeated(po
 
 
 def test_who_handles_no_trim_signal_is_never_sent_it(pool):
-    """USR1 would end it."""
+    """USR1 would end it. It is said of the first of a pool."""
     p = pool(2, policy={"trim.at": "40M", "trim.signal": "USR1", "recycle.at": None})
+    p.watched()
     p.grow(0, 50)
+    p.grow(1, 50)
     p.trimtab.event("warning")
     holds(lambda: not p.log("down"), 1, "a child without a handler was signalled")
     assert p.trimtab.events("trim") == []
+    assert len(p.trimtab.events("warning")) == 1
 
 
 def test_a_single_worker_is_respawned_and_the_container_stays_up(pool):
@@ -364,9 +315,11 @@ def test_text_lines_have_sizes_and_times_for_people(pool):
     assert " at=64M" in line and "reason=at" in line and "method=signal" in line
 
 
-def test_it_looks_rarely_while_all_is_far_from_a_line(pool):
+@pytest.mark.parametrize("init, options, line", [("pid1", [], "2G"), ("subreaper", ["--policy", "auto"], None)],
+                         indirect=["init"], ids=["recycle.at", "auto"])
+def test_it_looks_rarely_while_all_is_far_from_a_line(pool, options, line):
     """At most 0.2 wake-ups a second with the interval of 1 s that is the default."""
-    p = pool(2, policy={"watch.interval": "1s", "recycle.at": "2G"})
+    p = pool(2, options=options, policy={"watch.interval": "1s", "recycle.at": line})
     pid = p.trimtab.pid
     def wakeups():
         return int(status(pid)["voluntary_ctxt_switches"])

@@ -2,8 +2,11 @@
  * pool DIR COUNT [WORD...]: a server that forks COUNT children and replaces those that end, or, with COUNT 0, one
  * that does the work itself. Each worker is told what to do through the datagram socket DIR/<index>:
  *
- *   grow BYTES   touch so much more memory      drop    give all of it back
- *   exit N       end                            stop    stop itself
+ *   grow BYTES   touch so much more memory      drop         give all of it back
+ *   leak BYTES   the same every second, in      busy 1       use some CPU, busy 0 no more
+ *                steps; 0: no more              heed WORD    on USR1 do as this word says, trim or futile
+ *   file BYTES   write so much into a file      exit N       end
+ *   stop         stop itself
  *
  * DIR/log has a line for each event: up INDEX PID, term INDEX PID, trim INDEX PID, down INDEX PID STATUS.
  *
@@ -12,8 +15,10 @@
  *   trim         USR1 is handled, and gives the memory back
  *   futile       USR1 is handled, and gives nothing back
  *   name=TEXT    command name of the children
+ *   preload=N    touch so many bytes before the children are made, which share them
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,15 +28,19 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BLOCKS = 256, CHILDREN = 64 };
+enum { BLOCKS = 4096, CHILDREN = 64, STEP_MS = 20, BUSY_MS = 4 };
 
 static const char *directory;
 static char **words;
 static int log_fd;
 static int own_index;
 static volatile sig_atomic_t trim_asked;
+static size_t leak; /* bytes a second */
+static int busy;
+static int yields; /* a trim gives the memory back */
 static struct {
     void *at;
     size_t size;
@@ -91,9 +100,52 @@ static void drop(void)
     }
 }
 
+/* Its pages are the page cache's. They are on the disk soon: those that the kernel finds dirty it takes for active. */
+static void write_file(size_t bytes)
+{
+    static char zeros[1 << 20];
+    char path[4096];
+    snprintf(path, sizeof path, "%s/file%d", directory, own_index);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    for (size_t done = 0; done < bytes; done += sizeof zeros) {
+        if (write(fd, zeros, sizeof zeros) != sizeof zeros)
+            _exit(98);
+        if (done / sizeof zeros % 4 == 3)
+            fdatasync(fd);
+    }
+    close(fd);
+    say("file", own_index, getpid(), -1);
+}
+
+static void use_cpu(void)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < BUSY_MS);
+}
+
+/* What goes on between commands. */
+static void go_on(void)
+{
+    if (leak > 0)
+        grow(leak / (1000 / STEP_MS));
+    if (busy)
+        use_cpu();
+}
+
 static void obey(const char *command)
 {
-    if (strncmp(command, "grow ", 5) == 0)
+    if (strncmp(command, "leak ", 5) == 0)
+        leak = strtoul(command + 5, NULL, 10);
+    else if (strncmp(command, "busy ", 5) == 0)
+        busy = atoi(command + 5);
+    else if (strncmp(command, "heed ", 5) == 0)
+        yields = strcmp(command + 5, "trim") == 0;
+    else if (strncmp(command, "file ", 5) == 0)
+        write_file(strtoul(command + 5, NULL, 10));
+    else if (strncmp(command, "grow ", 5) == 0)
         grow(strtoul(command + 5, NULL, 10));
     else if (strcmp(command, "drop") == 0)
         drop();
@@ -113,7 +165,8 @@ static void work(int index)
         prctl(PR_SET_NAME, word("name"));
     signal(SIGTERM, word("bare") != NULL ? SIG_DFL : on_term);
     /* Without SA_RESTART: the wait for a command ends, and the memory is given back outside the handler. */
-    struct sigaction trim = { .sa_handler = word("trim") != NULL || word("futile") != NULL ? on_trim : SIG_DFL };
+    yields = word("trim") != NULL;
+    struct sigaction trim = { .sa_handler = yields || word("futile") != NULL ? on_trim : SIG_DFL };
     sigaction(SIGUSR1, &trim, NULL);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
@@ -121,11 +174,15 @@ static void work(int index)
     say("up", index, getpid(), -1);
     for (;;) {
         char command[64];
-        ssize_t n = recv(fd, command, sizeof command - 1, 0);
+        struct pollfd ready = { .fd = fd, .events = POLLIN };
+        int any = poll(&ready, 1, leak > 0 || busy ? STEP_MS : -1);
+        ssize_t n = any > 0 ? recv(fd, command, sizeof command - 1, 0) : 0;
+        if (any == 0)
+            go_on();
         if (trim_asked) {
             trim_asked = 0;
             say("trim", index, getpid(), -1);
-            if (word("trim") != NULL)
+            if (yields)
                 drop();
         }
         if (n > 0) {
@@ -170,6 +227,8 @@ int main(int argc, char **argv)
         return 99;
     if (count == 0)
         work(0);
+    if (word("preload") != NULL)
+        grow(strtoul(word("preload"), NULL, 10));
     signal(SIGTERM, end_all);
     for (int i = 0; i < count; i++)
         start(i);
