@@ -1,0 +1,111 @@
+"""A worker with the agent, the socket its reports go to, and programs for both C libraries."""
+import os
+import pathlib
+import platform
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+TOP = pathlib.Path(__file__).parent.parent.parent
+AGENT = pathlib.Path(os.environ.get("TRIMTAB_AGENT", TOP / "build/release/lib/libtrimtab-agent.so"))
+PROGRAMS = pathlib.Path(__file__).parent / "programs"
+UNKNOWN = 2 ** 64 - 1
+ALLOCATORS = {0: "none", 1: "glibc", 2: "jemalloc", 4: "tcmalloc", 8: "mimalloc"}
+COMPILERS = {"glibc": ["gcc"], "musl": ["musl-gcc"]}
+FIELDS = ("magic", "version", "size", "pid", "tid", "allocators", "allocator", "collected", "rss_before", "rss_after",
+          "held", "used", "free", "took_ns", "collect_ns", "delay_ns", "where")
+LAYOUT = struct.Struct("<IHHIIHHIQQQQQQQQ24s")
+
+
+def until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.005)
+    raise AssertionError("this did not come about")
+
+
+def sleeps(pid):
+    """Whether the process waits: in state S, and it has used no CPU time for 20 ms."""
+    def used():
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0], fields[11:13]
+    before = used()
+    time.sleep(0.02)
+    return before[0] == "S" and used() == before
+
+
+class Reports:
+    """A datagram socket whose reports carry the sender's pid as the kernel knows it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.socket.bind("\0" + name[1:] if name.startswith("@") else name)
+
+    def take(self, seconds=5.0):
+        self.socket.settimeout(seconds)
+        try:
+            data, ancillary, _, _ = self.socket.recvmsg(512, 512)
+        except (TimeoutError, BlockingIOError):
+            return None
+        assert len(data) == LAYOUT.size == 112
+        report = dict(zip(FIELDS, LAYOUT.unpack(data)))
+        report["where"] = report["where"].rstrip(b"\0").decode()
+        report["allocator"] = ALLOCATORS[report["allocator"]]
+        report["proven_pid"] = struct.unpack("iii", ancillary[0][2])[0]
+        assert (report["magic"], report["version"], report["size"]) == (0x52415454, 1, 112)
+        return report
+
+    def environment(self, **more):
+        return {**os.environ, "LD_PRELOAD": str(AGENT), "TRIMTAB_AGENT_REPORT": self.name, **more}
+
+
+@pytest.fixture
+def reports():
+    result = Reports(f"@trimtab-test-{os.getpid()}-{time.monotonic_ns()}")
+    yield result
+    result.socket.close()
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """program(NAME, LIBC): the path of a test program."""
+    folder = tmp_path_factory.mktemp("programs")
+    built = {}
+
+    def build(name, libc="glibc", *flags):
+        key = (name, libc, flags)
+        if key not in built:
+            path = folder / f"{name}-{libc}-{len(built)}"
+            # -idirafter: the kernel's headers, which musl-gcc does not look for
+            extra = (["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]
+                     if libc == "musl" else [])
+            subprocess.run([*COMPILERS[libc], "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pthread",
+                            *flags, "-o", path, PROGRAMS / f"{name}.c", *extra], check=True)
+            built[key] = str(path)
+        return built[key]
+    return build
+
+
+@pytest.fixture
+def start():
+    started = []
+
+    def run(*command, **options):
+        process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, **options)
+        started.append(process)
+        return process
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()

@@ -1,0 +1,123 @@
+"""What workers do that a preloaded library has to survive, under 10^4 requests a second where that matters."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import AGENT, UNKNOWN, Reports, sleeps, until
+
+LIBCS = ["glibc", "musl"]
+MALLOC_SECONDS = int(os.environ.get("AGENT_MALLOC_SECONDS", "5"))
+
+
+def storm_on(program, start, process, group=False):
+    return start(program("storm", "glibc", "-static"), -process.pid if group else process.pid)
+
+
+@pytest.mark.parametrize("libc", LIBCS)
+@pytest.mark.parametrize("hazard, argument", [("malloc", MALLOC_SECONDS), ("cancel", 400), ("jump", 600)])
+def test_survives_under_storm(libc, hazard, argument, program, reports, start):
+    process = start(program("hazards", libc), hazard, argument, env=reports.environment())
+    storm_on(program, start, process)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    if hazard == "malloc":
+        assert reports.take(0) is not None
+
+
+@pytest.mark.parametrize("libc", LIBCS)
+def test_nothing_that_is_started_is_killed(libc, program, reports, start):
+    process = start(program("hazards", libc), "spawn", 60, env=reports.environment(), start_new_session=True)
+    storm_on(program, start, process, group=True)
+    output, errors = process.communicate(timeout=60)
+    assert (output, process.returncode) == ("0 0\n", 0), errors
+
+
+@pytest.mark.parametrize("libc", LIBCS)
+@pytest.mark.parametrize("hazard, where", [("stack", "read"), ("closed", "poll"), ("forked", "poll")])
+def test_answers(libc, hazard, where, program, reports, start):
+    process = start(program("hazards", libc), hazard, 500, env=reports.environment())
+    pid = int(process.stdout.readline()) if hazard == "forked" else process.pid
+    until(lambda: pathlib.Path(f"/proc/{pid}/comm").read_text() != "python3\n" and sleeps(pid))
+    os.kill(pid, signal.SIGURG)
+    report = reports.take()
+    assert report is not None and report["where"] == where and report["proven_pid"] == pid
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("libc", LIBCS)
+def test_goes_on_where_it_may_open_nothing(libc, program, reports, start):
+    process = start(program("hazards", libc), "seccomp", 300, env=reports.environment())
+    until(lambda: "Seccomp:\t2" in pathlib.Path(f"/proc/{process.pid}/status").read_text() and sleeps(process.pid))
+    process.send_signal(signal.SIGURG)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert reports.take(0.05) is None
+
+
+@pytest.mark.parametrize("libc", LIBCS)
+def test_a_handler_of_the_program_wins(libc, program, reports, start):
+    process = start(program("hazards", libc), "own", 2000, env=reports.environment())
+    assert process.stdout.readline() == "ready\n"
+    until(lambda: sleeps(process.pid))
+    process.send_signal(signal.SIGURG)
+    output = process.communicate(timeout=10)[0]
+    assert (output, process.returncode) == ("1 -1\n", 0)
+    assert reports.take(0.05) is None
+
+
+def test_a_full_queue_costs_reports_only(program, reports, start):
+    """Nobody reads: more reports than a socket holds (net.unix.max_dgram_qlen), five a second at most."""
+    room = int(pathlib.Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    filler = __import__("socket").socket(__import__("socket").AF_UNIX, __import__("socket").SOCK_DGRAM)
+    filler.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        for _ in range(room + 10):
+            filler.sendto(b"x", "\0" + reports.name[1:])
+    process = start(program("waits"), "once", "poll", 500, env=reports.environment())
+    assert process.stdout.readline() == "ready\n"
+    until(lambda: sleeps(process.pid))
+    process.send_signal(signal.SIGURG)
+    assert process.communicate()[0].startswith("0 0 5")
+
+
+def test_reports_to_a_path(program, start, tmp_path):
+    reports = Reports(str(tmp_path / "reports"))
+    process = start(program("waits"), "once", "poll", 300, env=reports.environment())
+    assert process.stdout.readline() == "ready\n"
+    until(lambda: sleeps(process.pid))
+    process.send_signal(signal.SIGURG)
+    assert reports.take()["proven_pid"] == process.pid
+    reports.socket.close()
+
+
+def test_asks_in_a_row_are_one_trim(program, reports, start):
+    process = start(program("waits"), "once", "poll", 600, env=reports.environment())
+    assert process.stdout.readline() == "ready\n"
+    until(lambda: sleeps(process.pid))
+    for _ in range(20):
+        process.send_signal(signal.SIGURG)
+        time.sleep(0.005)
+    assert reports.take() is not None
+    assert reports.take(0.05) is None
+    time.sleep(0.2)
+    process.send_signal(signal.SIGURG)
+    assert reports.take() is not None
+
+
+def test_needs_nothing_and_takes_weakly():
+    dynamic = subprocess.run(["readelf", "-dW", AGENT], check=True, capture_output=True, text=True).stdout
+    assert "NEEDED" not in dynamic and "TEXTREL" not in dynamic
+    symbols = subprocess.run(["nm", "-D", AGENT], check=True, capture_output=True, text=True).stdout
+    undefined = {tuple(line.split()) for line in symbols.splitlines() if len(line.split()) == 2}
+    assert {kind for kind, _ in undefined} == {"w"}, undefined
+    assert not re.search(r"_chk|stack_chk|Unwind|personality", " ".join(name for _, name in undefined))
+
+
+def test_unknown_is_what_the_header_says():
+    assert UNKNOWN == 0xFFFFFFFFFFFFFFFF
