@@ -47,7 +47,10 @@ enum {
     FLEET_HORIZON_MS = 120000,         /* the container's limit is near when it is no farther off */
     FLEET_STEEP_PART = 200,            /* of the limit: growth over the last samples that is more than noise */
     FLEET_VERDICT_MS = 600000,         /* a verdict on a process changes no more often than this in the log */
-    FLEET_VICTIM_PERMYRIAD = 200       /* of the limit: a process that holds less is no victim for the container */
+    FLEET_VICTIM_PERMYRIAD = 200,      /* of the limit: a process that holds less is no victim for the container */
+    FLEET_AGAIN_PERMYRIAD = 200,       /* of the limit: above the last recycle for its sake it is growth again */
+    FLEET_AGAIN_MS = 1800000,          /* after which that one is forgotten */
+    FLEET_FULL_PERMYRIAD = 9700        /* of the limit: from here on any steady growth counts */
 };
 
 #define FLEET_NEVER   UINT64_MAX
@@ -205,6 +208,8 @@ struct fleet_container {
     uint64_t trim_line; /* this look's; 0: off */
     uint64_t recycle_line;
     uint64_t counted_ms;
+    uint64_t recycled_bytes; /* what it used when the last recycle for its sake began */
+    uint64_t recycled_ms;    /* when that was; 0: never */
     uint16_t over;
     bool pressure;   /* a trim is wanted for it */
     bool trim_begun; /* in this look */

@@ -169,9 +169,20 @@ static int largest_ready(const struct fleet *fleet)
 /* The limit is near, and the way to it is steep: no noise. */
 static bool container_is_urgent(const struct fleet *fleet)
 {
-    const struct slope *slope = &fleet->container.slope;
-    return slope_is_steady(slope) && slope_grown(slope) >= fleet->limit_bytes / FLEET_STEEP_PART &&
-           fleet_eta_ms(fleet) <= FLEET_HORIZON_MS;
+    const struct fleet_container *container = &fleet->container;
+    bool full = container->used_bytes >= share_of(fleet->limit_bytes, FLEET_FULL_PERMYRIAD);
+    bool steep = slope_grown(&container->slope) >= fleet->limit_bytes / FLEET_STEEP_PART;
+    return (full || steep) && slope_is_steady(&container->slope) && fleet_eta_ms(fleet) <= FLEET_HORIZON_MS;
+}
+
+/* The replacement of one that was recycled fills its caches again: up to where it was before, that is no growth. */
+static bool container_grows_again(const struct fleet *fleet)
+{
+    const struct fleet_container *container = &fleet->container;
+    if (container->recycled_ms == 0 || fleet->now_ms - container->recycled_ms >= FLEET_AGAIN_MS)
+        return true;
+    uint64_t again = container->recycled_bytes + share_of(fleet->limit_bytes, FLEET_AGAIN_PERMYRIAD);
+    return container->used_bytes >= min_u64(again, share_of(fleet->limit_bytes, FLEET_FULL_PERMYRIAD));
 }
 
 /* What its end would free for sure: its USS where that is known, else its RSS. */
@@ -302,7 +313,7 @@ static struct fleet_decision begin(struct fleet *fleet, uint16_t victim, enum fl
 static struct fleet_decision next_for_container(struct fleet *fleet)
 {
     struct fleet_container *container = &fleet->container;
-    if (container->over < fleet->config.samples)
+    if (container->over < fleet->config.samples || !container_grows_again(fleet))
         return fleet_nothing();
     bool urgent = container_is_urgent(fleet);
     bool late = urgent && fleet_eta_ms(fleet) / 2 <= fleet->config.settle_ms; /* to see what a trim does */
@@ -324,6 +335,8 @@ static struct fleet_decision next_for_container(struct fleet *fleet)
     }
     container->over = 0;
     container->tried = false;
+    container->recycled_bytes = container->used_bytes;
+    container->recycled_ms = max_u64(fleet->now_ms, 1);
     return begin(fleet, (uint16_t)victim, FLEET_REASON_CONTAINER);
 }
 

@@ -378,15 +378,15 @@ static void a_steep_rise_near_the_limit_cannot_wait(void **state)
 {
     (void)state;
     const uint64_t part = ((uint64_t)1000 << 20) / FLEET_STEEP_PART; /* 5 MiB, 5120 KiB */
-    steep(part, MIB(995), 1000);
+    steep(part, MIB(969), 1000);
     assert_int_equal(recycle_next(&fleet).action, FLEET_RECYCLE);
-    steep(part - 1024, MIB(995), 1000); /* noise */
+    steep(part - 1024, MIB(969), 1000); /* noise */
     assert_int_equal(recycle_next(&fleet).action, FLEET_NONE);
-    steep(part, MIB(995), 1000);
+    steep(part, MIB(969), 1000);
     fleet.limit_bytes = part * (FLEET_STEEP_PART + 1); /* of a larger one it is noise */
-    fleet.container.used_bytes = fleet.limit_bytes - MIB(5);
+    fleet.container.used_bytes = fleet.limit_bytes - MIB(36);
     assert_int_equal(recycle_next(&fleet).action, FLEET_NONE);
-    steep(part, MIB(995), 1000);
+    steep(part, MIB(969), 1000);
     fleet.limit_bytes = part * FLEET_STEEP_PART + FLEET_STEEP_PART - 1;
     assert_int_equal(recycle_next(&fleet).action, FLEET_RECYCLE);
     steep(7 << 20, MIB(1000) - 120 * MIB(1), 1000); /* 1 MiB a second: 120 s */
@@ -395,12 +395,57 @@ static void a_steep_rise_near_the_limit_cannot_wait(void **state)
     steep(7 << 20, MIB(1000) - 120 * MIB(1) - 1049, 1000);
     assert_int_equal(fleet_eta_ms(&fleet), FLEET_HORIZON_MS + 1);
     assert_int_equal(recycle_next(&fleet).action, FLEET_NONE);
-    steep(7 << 20, MIB(995), 1000);
+    steep(7 << 20, MIB(969), 1000);
     slope_add(&fleet.container.slope, MIB(900), 8000); /* up, down and up: not steady */
     slope_add(&fleet.container.slope, MIB(803), 9000);
     slope_add(&fleet.container.slope, MIB(902), 10000);
     assert_true(slope_grown(&fleet.container.slope) > part && fleet_eta_ms(&fleet) < FLEET_HORIZON_MS);
     assert_int_equal(recycle_next(&fleet).action, FLEET_NONE);
+}
+
+/* Where hardly any room is left, the slowest steady growth counts. */
+static void a_full_container_cannot_wait_for_a_steep_rise(void **state)
+{
+    (void)state;
+    steep(MIB(1), MIB(970), 1000); /* 150 KiB a second: 210 s */
+    assert_int_equal(recycle_next(&fleet).action, FLEET_NONE);
+    steep(MIB(1), MIB(985), 1000); /* 105 s */
+    assert_int_equal(recycle_next(&fleet).action, FLEET_RECYCLE);
+    steep(7 << 10, MIB(1000) - (100 << 10), 1000);
+    assert_int_equal(recycle_next(&fleet).action, FLEET_RECYCLE);
+    steep(MIB(2), MIB(970) - (1 << 20), 1000); /* 105 s, but not full */
+    assert_int_equal(recycle_next(&fleet).action, FLEET_NONE);
+}
+
+/* After one was recycled for the container, its replacement may fill what it left. */
+static void growth_is_judged_from_the_last_recycle_on(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t ago_ms, recycled_mib, used_mib;
+        enum fleet_action want;
+    } rows[] = {
+        { FLEET_AGAIN_MS - 1, 860, 879, FLEET_NONE }, /* 20 MiB more are growth */
+        { FLEET_AGAIN_MS - 1, 860, 880, FLEET_MEASURE },
+        { FLEET_AGAIN_MS, 860, 860, FLEET_MEASURE }, /* long ago */
+        { 1000, 965, 969, FLEET_NONE },
+        { 1000, 965, 970, FLEET_MEASURE }, /* full */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        over();
+        fleet.now_ms = 10000000;
+        fleet.container.recycled_ms = fleet.now_ms - rows[i].ago_ms;
+        fleet.container.recycled_bytes = MIB(rows[i].recycled_mib);
+        fleet.container.used_bytes = MIB(rows[i].used_mib);
+        assert_int_equal(recycle_next(&fleet).action, rows[i].want);
+    }
+    over();
+    fleet.next_measure_ms = 200000;
+    for (unsigned slot = 1; slot < 4; slot++)
+        measure(slot, MIB(100 * slot), 100000);
+    assert_int_equal(recycle_next(&fleet).action, FLEET_RECYCLE);
+    assert_int_equal(fleet.container.recycled_ms, 100000);
+    assert_true(fleet.container.recycled_bytes == MIB(900));
 }
 
 /* ---- pressure ---- */
@@ -435,6 +480,8 @@ int main(void)
         cmocka_unit_test(helplessness_is_told_with_all_that_is_known),
         cmocka_unit_test(it_is_over_tried_rising_and_an_interval_later),
         cmocka_unit_test(a_steep_rise_near_the_limit_cannot_wait),
+        cmocka_unit_test(a_full_container_cannot_wait_for_a_steep_rise),
+        cmocka_unit_test(growth_is_judged_from_the_last_recycle_on),
         cmocka_unit_test(pressure_is_looked_at_at_once),
     };
 
