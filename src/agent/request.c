@@ -194,8 +194,11 @@ static void handle(int number, siginfo_t *info, void *argument)
         }
         if (wait != NULL && wait->kind->class != WAIT_MASK)
             interrupted(context, wait, storm);
-        /* The mask to be set again blocks SIGURG: only in the wait itself it did not. */
-        else if (wait != NULL && wait->blocked && (context_mask(context) & SIGNAL_BIT(SIGURG)) != 0)
+        /*
+         * With every signal blocked, the mask to be set again has SIGURG: only in the wait itself it was not blocked.
+         * Before that the wrapper only tries the call.
+         */
+        else if (wait != NULL && (!wait->blocked || (context_mask(context) & SIGNAL_BIT(SIGURG)) != 0))
             wait->ours = 1;
     }
     errno = error;

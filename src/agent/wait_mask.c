@@ -20,6 +20,7 @@ const sigset_t *masked_enter(struct wait *wait, const sigset_t *own, sigset_t *s
 {
     if (!request_active || !wait_block(wait))
         return NULL;
+    wait->ours = 0; /* what comes from here on comes in the wait */
     int error = errno;
     if ((atomic_load_explicit(&request_attention, memory_order_relaxed) & REQUEST_ANYWHERE) != 0) {
         fork_do_chore();
@@ -83,6 +84,25 @@ static int real_poll(struct pollfd *fds, nfds_t count, int ms)
     return (int)KERNEL5(SYS_ppoll, fds, count, ms < 0 ? NULL : &left, NULL, sizeof(uint64_t));
 }
 
+/*
+ * Without waiting, poll and select still fail with EINTR when a signal comes
+ * just then; epoll_wait does not. After ours: again.
+ */
+static bool tries_again(const struct wait *wait, int ready)
+{
+    return UNLIKELY(ready == -1 && errno == EINTR && wait->ours);
+}
+
+static int try_poll(struct wait *wait, struct pollfd *fds, nfds_t count)
+{
+    int ready;
+    do {
+        wait->ours = 0;
+        ready = real_poll(fds, count, 0);
+    } while (tries_again(wait, ready));
+    return ready;
+}
+
 int masked_ppoll(struct wait *wait, struct pollfd *fds, nfds_t count, struct limit *limit, const sigset_t *mask)
 {
     int result;
@@ -97,7 +117,7 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int ms)
     KIND(poll);
     WAIT(&kind);
     if (may_try(count)) {
-        int ready = real_poll(fds, count, 0);
+        int ready = try_poll(&wait, fds, count);
         if (ready != 0 || ms == 0)
             return ready;
     }
@@ -119,7 +139,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
     if (!limit_is_valid(timeout))
         return real_ppoll(fds, count, timeout, own);
     if (may_try(count)) {
-        int ready = real_poll(fds, count, 0);
+        int ready = try_poll(&wait, fds, count);
         if (ready != 0)
             return ready;
     }
@@ -287,11 +307,12 @@ static int real_select(int n, fd_set **sets, struct timeval *timeout)
 }
 
 /* The sets are changed by a call that finds nothing: it gets copies, which are taken over if it finds something. */
-static int try_select(int n, fd_set **sets)
+static int try_select(struct wait *wait, int n, fd_set **sets)
 {
     fd_set space[3];
     fd_set *copies[3];
     struct timeval none = { 0 };
+    int ready;
     size_t size = ((size_t)n + 63) / 64 * sizeof(uint64_t);
     if (n < 0)
         return 0;
@@ -300,7 +321,10 @@ static int try_select(int n, fd_set **sets)
         if (sets[i] != NULL)
             memcpy(&space[i], sets[i], size);
     }
-    int ready = real_select(n, copies, &none);
+    do { /* a call that fails leaves the sets as they are */
+        wait->ours = 0;
+        ready = real_select(n, copies, &none);
+    } while (tries_again(wait, ready));
     for (int i = 0; ready > 0 && i < 3; i++) {
         if (sets[i] != NULL)
             memcpy(sets[i], &space[i], size);
@@ -324,10 +348,16 @@ EXPORT int select(int n, fd_set *reading, fd_set *writing, fd_set *other, struct
     fd_set *sets[] = { reading, writing, other };
     struct timespec time = { 0 };
     bool at_once = timeout != NULL && timeout->tv_sec == 0 && timeout->tv_usec == 0;
-    if (at_once || (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_usec < 0)))
-        return real_select(n, sets, timeout);
+    if (at_once || (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_usec < 0))) {
+        int ready;
+        do {
+            wait.ours = 0;
+            ready = real_select(n, sets, timeout);
+        } while (tries_again(&wait, ready));
+        return ready;
+    }
     if (n <= TRY_SETS_MAX && may_try(0)) {
-        int ready = try_select(n, sets);
+        int ready = try_select(&wait, n, sets);
         if (ready != 0)
             return ready;
     }
@@ -359,7 +389,7 @@ EXPORT int pselect(int n, fd_set *reading, fd_set *writing, fd_set *other, const
     if (!limit_is_valid(timeout))
         return real_pselect(n, sets, timeout, own);
     if (n <= TRY_SETS_MAX && may_try(0)) {
-        int ready = try_select(n, sets);
+        int ready = try_select(&wait, n, sets);
         if (ready != 0)
             return ready;
     }
