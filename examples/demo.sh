@@ -55,7 +55,8 @@ need() {
 
 build() {
     [ ! -x "$binary" ] || return 0
-    need gcc libc6-dev cmake ninja-build pkg-config libcap-dev libinih-dev libcmocka-dev
+    need gcc libc6-dev cmake ninja-build pkg-config libcap-dev libinih-dev libcmocka-dev \
+        libcairo2-dev libcsv-dev
     echo 'demo: building trimtab'
     if ! { cmake --preset release && cmake --build --preset release --target trimtab; } >"$out/build.log" 2>&1; then
         tail -n 40 "$out/build.log" >&2

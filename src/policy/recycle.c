@@ -175,6 +175,18 @@ static bool container_is_urgent(const struct fleet *fleet)
     return (full || steep) && slope_is_steady(&container->slope) && fleet_eta_ms(fleet) <= FLEET_HORIZON_MS;
 }
 
+/* Whether at least half of the container's growth is of processes that were there before its last recycle. */
+static bool the_old_grow(const struct fleet *fleet)
+{
+    uint64_t rate = 0;
+    for (uint32_t slot = 0; slot < fleet->high_slot; slot++) {
+        const struct fleet_process *process = &fleet->process[slot];
+        if (fleet_sees(fleet, process) && process->born_ms < fleet->container.recycled_ms)
+            rate += slope_rate(&process->slope) >> 8; /* so that the sum of 4096 fits */
+    }
+    return rate > 0 && rate >= slope_rate(&fleet->container.slope) >> 9;
+}
+
 /* The replacement of one that was recycled fills its caches again: up to where it was before, that is no growth. */
 static bool container_grows_again(const struct fleet *fleet)
 {
@@ -182,7 +194,8 @@ static bool container_grows_again(const struct fleet *fleet)
     if (container->recycled_ms == 0 || fleet->now_ms - container->recycled_ms >= FLEET_AGAIN_MS)
         return true;
     uint64_t again = container->recycled_bytes + share_of(fleet->limit_bytes, FLEET_AGAIN_PERMYRIAD);
-    return container->used_bytes >= min_u64(again, share_of(fleet->limit_bytes, FLEET_FULL_PERMYRIAD));
+    return container->used_bytes >= min_u64(again, share_of(fleet->limit_bytes, FLEET_FULL_PERMYRIAD)) ||
+           the_old_grow(fleet);
 }
 
 /* What its end would free for sure: its USS where that is known, else its RSS. */

@@ -417,37 +417,6 @@ static void a_full_container_cannot_wait_for_a_steep_rise(void **state)
     assert_int_equal(recycle_next(&fleet).action, FLEET_NONE);
 }
 
-/* After one was recycled for the container, its replacement may fill what it left. */
-static void growth_is_judged_from_the_last_recycle_on(void **state)
-{
-    (void)state;
-    static const struct {
-        uint64_t ago_ms, recycled_mib, used_mib;
-        enum fleet_action want;
-    } rows[] = {
-        { FLEET_AGAIN_MS - 1, 860, 879, FLEET_NONE }, /* 20 MiB more are growth */
-        { FLEET_AGAIN_MS - 1, 860, 880, FLEET_MEASURE },
-        { FLEET_AGAIN_MS, 860, 860, FLEET_MEASURE }, /* long ago */
-        { 1000, 965, 969, FLEET_NONE },
-        { 1000, 965, 970, FLEET_MEASURE }, /* full */
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        over();
-        fleet.now_ms = 10000000;
-        fleet.container.recycled_ms = fleet.now_ms - rows[i].ago_ms;
-        fleet.container.recycled_bytes = MIB(rows[i].recycled_mib);
-        fleet.container.used_bytes = MIB(rows[i].used_mib);
-        assert_int_equal(recycle_next(&fleet).action, rows[i].want);
-    }
-    over();
-    fleet.next_measure_ms = 200000;
-    for (unsigned slot = 1; slot < 4; slot++)
-        measure(slot, MIB(100 * slot), 100000);
-    assert_int_equal(recycle_next(&fleet).action, FLEET_RECYCLE);
-    assert_int_equal(fleet.container.recycled_ms, 100000);
-    assert_true(fleet.container.recycled_bytes == MIB(900));
-}
-
 /* ---- pressure ---- */
 
 static void pressure_is_looked_at_at_once(void **state)
@@ -481,7 +450,6 @@ int main(void)
         cmocka_unit_test(it_is_over_tried_rising_and_an_interval_later),
         cmocka_unit_test(a_steep_rise_near_the_limit_cannot_wait),
         cmocka_unit_test(a_full_container_cannot_wait_for_a_steep_rise),
-        cmocka_unit_test(growth_is_judged_from_the_last_recycle_on),
         cmocka_unit_test(pressure_is_looked_at_at_once),
     };
 

@@ -1,0 +1,106 @@
+/* After a recycle for the container's sake: what is growth again, and what is a cache that fills. */
+#include "policy/fleet_parts.h"
+
+#include "fleet_story.h"
+
+static const struct fleet_config base = {
+    .container_trim_at = { .bytes = MIB(700) },
+    .container_recycle_at = { .bytes = MIB(850) },
+    .can_respawn = true,
+    .samples = 3,
+    .at_once = 2,
+    .grace_ms = 60000,
+    .interval_ms = 30000,
+    .min_age_ms = 60000,
+    .look_ms = 1000,
+};
+
+/* Three processes in a container that is over its line, tried to trim, and grows; at 100 s. */
+static void over(void)
+{
+    begin(&base, 3);
+    fleet_look_begin(&fleet, MIB(1000), MIB(900), 100000);
+    all_seen();
+    fleet.next_look_ms = UINT64_MAX;
+    fleet.container.over = 3;
+    fleet.container.tried = true;
+    fleet.container.shape = TREND_RISING;
+    for (unsigned slot = 1; slot < 4; slot++) {
+        fleet.process[slot].rss_bytes = MIB(100 * slot);
+        fleet.process[slot].shape = TREND_RISING;
+    }
+}
+
+static void measure(unsigned slot, uint64_t uss_bytes, uint64_t measured_ms)
+{
+    fleet.process[slot].uss_bytes = uss_bytes;
+    fleet.process[slot].measured_ms = measured_ms;
+}
+
+/* After one was recycled for the container, its replacement may fill what it left. */
+static void growth_is_judged_from_the_last_recycle_on(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t ago_ms, recycled_mib, used_mib;
+        enum fleet_action want;
+    } rows[] = {
+        { FLEET_AGAIN_MS - 1, 860, 879, FLEET_NONE }, /* 20 MiB more are growth */
+        { FLEET_AGAIN_MS - 1, 860, 880, FLEET_MEASURE },
+        { FLEET_AGAIN_MS, 860, 860, FLEET_MEASURE }, /* long ago */
+        { 1000, 965, 969, FLEET_NONE },
+        { 1000, 965, 970, FLEET_MEASURE }, /* full */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        over();
+        fleet.now_ms = 10000000;
+        fleet.container.recycled_ms = fleet.now_ms - rows[i].ago_ms;
+        fleet.container.recycled_bytes = MIB(rows[i].recycled_mib);
+        fleet.container.used_bytes = MIB(rows[i].used_mib);
+        assert_int_equal(recycle_next(&fleet).action, rows[i].want);
+    }
+    over();
+    fleet.next_measure_ms = 200000;
+    for (unsigned slot = 1; slot < 4; slot++)
+        measure(slot, MIB(100 * slot), 100000);
+    assert_int_equal(recycle_next(&fleet).action, FLEET_RECYCLE);
+    assert_int_equal(fleet.container.recycled_ms, 100000);
+    assert_true(fleet.container.recycled_bytes == MIB(900));
+}
+
+static void rise(struct slope *slope, uint64_t step_bytes)
+{
+    slope_reset(slope);
+    for (unsigned i = 0; i < SLOPE_POINTS; i++)
+        slope_add(slope, MIB(100) + step_bytes * i, i * 1000);
+}
+
+/* It is growth, too, when those grow that were there before. */
+static void an_old_process_that_grows_is_growth(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        over();
+        fleet.now_ms = 10000000;
+        fleet.container.recycled_ms = 9900000;
+        fleet.container.recycled_bytes = MIB(900);
+        fleet.process[1].born_ms = i == 1 ? 9900000 : 9899999; /* 1: it came afterwards */
+        fleet.process[1].seen_look -= i == 2;
+        rise(&fleet.container.slope, MIB(1));
+        rise(&fleet.process[1].slope, i == 3 ? MIB(1) / 2 - 1024 : MIB(1) / 2); /* 3: less than half of it */
+        if (i == 4) {
+            slope_reset(&fleet.container.slope);
+            slope_reset(&fleet.process[1].slope);
+        }
+        assert_int_equal(recycle_next(&fleet).action, i == 0 ? FLEET_MEASURE : FLEET_NONE);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(growth_is_judged_from_the_last_recycle_on),
+        cmocka_unit_test(an_old_process_that_grows_is_growth),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
