@@ -7,8 +7,9 @@ they do not notice the simulator may. Where the compiler makes the same optimise
 there is nothing to notice. The rest must stand in survivors.list with the reason why it is equivalent.
 """
 import collections
+import concurrent.futures
 import json
-import multiprocessing
+import os
 import pathlib
 import re
 import shutil
@@ -288,11 +289,11 @@ def build_tests(bench):
 
 def start_worker(tests):
     global worker
-    worker = Bench(BUILD / multiprocessing.current_process().name, tests)
+    worker = Bench(BUILD / f"worker-{os.getpid()}", tests)
 
 
 def try_mutant(mutant, is_listed):
-    return mutant, worker.try_mutant(mutant, is_listed)
+    return worker.try_mutant(mutant, is_listed)
 
 
 def print_table(results):
@@ -312,15 +313,18 @@ def main():
     names = sys.argv[1:] or [source.name for source in sorted(POLICY.glob("*.[ch]"))]
     names = [pathlib.Path(name).name for name in names]
     reasons = listed.read(SURVIVORS)
+    for folder in BUILD.glob("worker-*"):
+        shutil.rmtree(folder)
     BUILD.mkdir(parents=True, exist_ok=True)
     original = Bench(ORIGINAL, [])
     if not original.build():
         sys.exit("src/policy does not compile")
     tests = build_tests(original)
     mutants = [mutant for mutant in find_mutants(sorted(POLICY.glob("*.c"))) if mutant.file in names]
-    with multiprocessing.Pool(2, start_worker, (tests,)) as pool:
-        results = pool.starmap(try_mutant, [(mutant, describe(mutant)[0] in reasons) for mutant in mutants], chunksize=8)
-    results = sorted((mutant, outcome) for mutant, outcome in results if outcome != "invalid")
+    are_listed = [describe(mutant)[0] in reasons for mutant in mutants]
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), initializer=start_worker, initargs=(tests,)) as pool:
+        outcomes = pool.map(try_mutant, mutants, are_listed, chunksize=8)
+        results = [(mutant, outcome) for mutant, outcome in zip(mutants, outcomes) if outcome != "invalid"]
     print_table(results)
 
     survivors = {mutant: describe(mutant) for mutant, outcome in results if outcome == "survived"}

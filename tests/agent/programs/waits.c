@@ -1,6 +1,5 @@
 /*
- * Every call that the agent wraps, as a program would wait in it. It is over
- * 500 lines, because it is one table of calls with a short function for each.
+ * Every call that the agent wraps, as a program would wait in it.
  *
  *   waits list                 their names
  *   waits once CALL MS         wait in CALL until MS are over, print what came out
@@ -10,6 +9,8 @@
  * once prints `result errno microseconds rest-microseconds`; storm prints `CALL early late latest wrong lost`: the
  * most that a wait was too short, and the median and most that it was too long, in microseconds; results that were
  * not as they should be, and signals that did not end the wait.
+ *
+ * It is over 500 lines, because there are so many calls: each is there once.
  */
 #include <errno.h>
 #include <poll.h>
