@@ -5,7 +5,7 @@
 #   unit    cmocka tests, on release and on asan
 #   lint    formatting, static analysis, the shape of the code
 #   proof   what the unit tests are worth: branches and MC/DC reached, random input with a new seed
-#   sim     the policy core in 10^9 steps of random containers, and a day of a fleet of SIM_PODS pods
+#   sim     the policy core in 10^9 steps of random containers, and a day of a fleet of 10^5 pods
 #   ctl     pytest against trimtabctl, release and asan
 #   e2e     pytest against the release and the static binary, as PID 1 and as subreaper
 #   agent   the preloaded library: in every call it wraps, and in storms of requests
@@ -264,7 +264,7 @@ stage_sim() {
     build_release
     shown 'promises of the policy core at every step' '^  |seeds of' \
         "$build/release/bin/sim" --seeds "${SIM_SEEDS:-1-100}" --steps "${SIM_STEPS:-10000000}"
-    shown 'a day of a fleet' . "$build/release/bin/sim" --fleet "${SIM_PODS:-20000}" --hours 24
+    shown 'a day of a fleet' . "$build/release/bin/sim" --fleet "${SIM_PODS:-100000}" --hours 24
 }
 
 no_diff() {

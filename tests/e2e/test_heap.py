@@ -6,8 +6,7 @@ import struct
 
 import pytest
 
-from conftest import TRIMTAB, children, read, until
-from test_recycle import MIB, Pool
+from conftest import MIB, TRIMTAB, Pool, children, read, until
 
 DYNAMIC = b"ld-linux" in open(TRIMTAB, "rb").read(4096)
 
