@@ -275,6 +275,12 @@ static void on_the_way_to_the_size_of_its_warm_siblings_nobody_goes(void **state
         assert_int_equal(decision.action, goes ? FLEET_RECYCLE : FLEET_NONE);
         assert_int_equal(decision.slot, goes ? 3 : 0);
     }
+    over(); /* without such siblings the smallest will do */
+    fleet.measures = FLEET_MEASURE_CANDIDATES;
+    fleet.limit_bytes = 10;
+    for (unsigned slot = 1; slot < 4; slot++)
+        fleet.process[slot].rss_bytes = slot == 3;
+    assert_int_equal(recycle_next(&fleet).slot, 3);
     over(); /* too soon to tell whether it grows */
     fleet.measures = FLEET_MEASURE_CANDIDATES;
     for (unsigned slot = 1; slot < 4; slot++)

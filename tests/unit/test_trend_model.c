@@ -185,6 +185,18 @@ static void shapes_are_what_the_rule_says(void **state)
     assert_in_range(rising, RANDOM_CASES / 20, RANDOM_CASES * 3);
 }
 
+static void the_least_growth_can_be_a_rise(void **state)
+{
+    static const uint32_t kib[FLOORS_MAX] = { 9, 9, 10, 3, 4, 5, 6, 7, 8, 9, 11, 0 }; /* from 10 to 11; 29 of 36 rise */
+
+    (void)state;
+    struct floors floors = { .count = FLOORS_MAX };
+    memcpy(floors.kib, kib, sizeof kib);
+    assert_int_equal(floors_shape(&floors), TREND_RISING);
+    floors.kib[10] = 10; /* and none at all is not */
+    assert_int_equal(floors_shape(&floors), TREND_FLAT);
+}
+
 /* Each floor is the least of the samples of its period, however often periods were joined. */
 static void floors_are_the_least_of_equal_periods(void **state)
 {
@@ -291,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_size_too_large_for_the_room_is_the_largest_there),
         cmocka_unit_test(a_time_is_what_arithmetic_says),
         cmocka_unit_test(shapes_are_what_the_rule_says),
+        cmocka_unit_test(the_least_growth_can_be_a_rise),
         cmocka_unit_test(floors_are_the_least_of_equal_periods),
         cmocka_unit_test(the_first_sample_opens_a_period),
         cmocka_unit_test(shares_are_what_arithmetic_says),
