@@ -60,6 +60,7 @@ static void idle_is_who_uses_a_hundredth_of_a_cpu_at_most(void **state)
         uint64_t took_ms, used_ms;
         bool idle;
     } rows[] = {
+        { 20000, 201, true }, { 20000, 202, false }, { 20001, 0, false }, /* the last is too long ago */
         { 10000, 101, true }, { 10000, 102, false }, { 10999, 101, true }, { 10999, 102, false },
         { 9990, 91, true },   { 9990, 92, false },   { 999, 1, true },     { 999, 2, false },
     };

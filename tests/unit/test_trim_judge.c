@@ -140,6 +140,7 @@ static void who_refuses_is_asked_ever_later(void **state)
     assert_int_equal(trim_if_due(&fleet, 1).action, FLEET_TRIM);
     assert_true(fleet_refuse_trim(&fleet, 1));
     assert_true(process->deaf && process->tried);
+    assert_false(fleet.container.pressure);
     assert_int_equal(process->state, FLEET_WATCHED);
     assert_int_equal(fleet.trimming, 0);
     assert_int_equal(process->trim_after_ms, 5000 + FLEET_TRIM_RETRY_MS);
