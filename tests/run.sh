@@ -5,14 +5,14 @@
 #   unit    cmocka tests, on release and on asan
 #   lint    formatting, static analysis, the shape of the code
 #   proof   what the unit tests are worth: branches and MC/DC reached, random input with a new seed
+#   mutants small changes of src/policy, none of which the tests may miss
 #   sim     the policy core in 10^9 steps of random containers, and a day of a fleet of 10^5 pods
 #   ctl     pytest against trimtabctl, release and asan
 #   e2e     pytest against the release and the static binary, as PID 1 and as subreaper
 #   agent   the preloaded library: in every call it wraps, and in storms of requests
 #   docker  in a Docker engine of its own, with images made here
 #
-# Without a stage: all of these. By name only, as it takes long: `mutants` of src/policy, which no test may miss.
-# A stage builds what it needs. Packages that are missing are installed by apt.
+# Without a stage: all of these. A stage builds what it needs. Packages that are missing are installed by apt.
 # The last line is `N passed, N failed, N skipped`; the exit status is 0 if nothing failed.
 # PYTEST_ARGS is handed to pytest, as in PYTEST_ARGS='-k orphans' sh tests/run.sh e2e.
 set -u
@@ -355,7 +355,7 @@ stage_docker() {
     say 'tests/run.sh needs root: it installs packages and makes namespaces, users and cgroups'
     exit 1
 }
-[ $# -gt 0 ] || set -- build unit lint proof sim ctl e2e agent docker
+[ $# -gt 0 ] || set -- build unit lint proof mutants sim ctl e2e agent docker
 begin=$(date +%s)
 for stage; do
     case $stage in

@@ -139,8 +139,8 @@ enum trend_shape floors_shape(const struct floors *floors)
     uint64_t periods = last - first;
     uint64_t late_periods = periods / 3;
     uint64_t late = floors->kib[last - late_periods];
-    uint64_t grown = end > begin ? end - begin : 0;
+    uint64_t grown = end - begin; /* above 0: were the last no higher than the first, too many pairs would not rise */
     bool much = grown * 10 >= begin;
     bool still = end > late && (end - late) * periods * 4 >= grown * late_periods * 3;
-    return grown > 0 && much && still ? TREND_RISING : TREND_FLAT;
+    return much && still ? TREND_RISING : TREND_FLAT;
 }

@@ -18,10 +18,10 @@ static bool much_is_free(const struct verdict_evidence *evidence)
 
 enum verdict verdict_of(const struct verdict_evidence *evidence)
 {
-    bool helps = evidence->worth > 0 && evidence->worth * 2 >= evidence->trims;
-    bool often = evidence->trims >= VERDICT_TRIMS_MIN;
     if (evidence->trims == 0)
         return VERDICT_UNKNOWN;
+    bool helps = evidence->worth * 2 >= evidence->trims;
+    bool often = evidence->trims >= VERDICT_TRIMS_MIN;
     if (!helps && often && has_figures(evidence) && much_is_free(evidence))
         return VERDICT_PINNED;
     if (evidence->shape == TREND_RISING && (often || !helps))

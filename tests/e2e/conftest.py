@@ -52,6 +52,22 @@ def until(condition, what="", timeout=PATIENCE):
         time.sleep(0.005)
 
 
+def open_of(pid):
+    """Descriptors of a process: number to target."""
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def handles(pid):
+    """On how many processes it has a pidfd."""
+    return sum("[pidfd]" in target for target in open_of(pid).values())
+
+
 def holds(condition, seconds, what=""):
     """Watch that condition() stays true for so long."""
     end = time.monotonic() + seconds
@@ -305,10 +321,7 @@ class Pool:
 
     def watched(self):
         """Wait until trimtab knows its children, which it looks at once they are a second old."""
-        fds = pathlib.Path(f"/proc/{self.trimtab.pid}/fd")
-        def known():
-            return sum("[pidfd]" in os.readlink(fd) for fd in list(fds.iterdir()) if fd.is_symlink())
-        until(lambda: known() >= len({line[1] for line in self.log("up")}) + 1, "all are watched")
+        until(lambda: handles(self.trimtab.pid) >= len({line[1] for line in self.log("up")}) + 1, "all are watched")
 
     def tell(self, index, command):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:

@@ -3,18 +3,7 @@ import os
 
 import pytest
 
-from conftest import at_end, children, read, report, section, until
-
-
-def open_of(pid):
-    """Descriptors of a process: number to target."""
-    found = {}
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
-        except FileNotFoundError:
-            pass
-    return found
+from conftest import at_end, children, open_of, read, report, section, until
 
 
 @pytest.mark.parametrize("arrange", [

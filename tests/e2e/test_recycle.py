@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import MIB, QUICK, children, descendants, holds, read, resident, sets, signal_set, status, until
+from conftest import MIB, QUICK, children, descendants, handles, holds, read, resident, sets, signal_set, status, until
 
 
 def test_a_child_over_the_line_is_recycled_and_replaced(pool):
@@ -348,9 +348,7 @@ def test_past_the_limit_of_processes_it_says_so_and_goes_on(init, programs):
     running = init.start("--set", "recycle.at=1G", "--set", "log.format=json", programs / "many", 4200)
     warning = until(lambda: [w for w in running.events("warning") if w.get("limit") == 4096], "limit said", 60)
     assert len(warning) == 1
-    pidfds = [fd for fd in os.listdir(f"/proc/{running.pid}/fd")
-              if "[pidfd]" in os.readlink(f"/proc/{running.pid}/fd/{fd}")]
-    assert len(pidfds) == 4096
+    assert handles(running.pid) == 4096
     os.kill(running.pid, signal.SIGTERM)
     assert running.wait() == 128 + signal.SIGTERM
     assert len([w for w in running.events("warning") if w.get("limit") == 4096]) == 1

@@ -416,6 +416,7 @@ bool fleet_day(uint64_t pods, uint64_t hours, uint64_t seed, long jobs)
         return good;
     day.guards_only = true;
     good = one_row("guards only", &day, jobs, &tally, &ratio) && good;
+    good = none_avoidable(&tally) && good;
     day.guards_only = false;
     day.synchronised = true;
     good = one_row("synchronised", &day, jobs, &tally, &ratio) && good;
@@ -424,6 +425,7 @@ bool fleet_day(uint64_t pods, uint64_t hours, uint64_t seed, long jobs)
     day.sigma = 1.5;
     day.pods = pods / 100 + 100;
     good = one_row("steep", &day, jobs, &tally, &ratio) && good;
+    good = none_avoidable(&tally) && good;
     day.leak = LEAK_BYTES;
     day.sigma = 1;
     day.unwatched = true;
