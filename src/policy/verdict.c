@@ -18,8 +18,6 @@ static bool much_is_free(const struct verdict_evidence *evidence)
 
 enum verdict verdict_of(const struct verdict_evidence *evidence)
 {
-    if (evidence->trims == 0)
-        return VERDICT_UNKNOWN;
     bool helps = evidence->worth * 2 >= evidence->trims;
     bool often = evidence->trims >= VERDICT_TRIMS_MIN;
     if (!helps && often && has_figures(evidence) && much_is_free(evidence))
