@@ -60,7 +60,8 @@ struct model_shape {
     bool handles_trim;         /* has a handler for the trim signal */
     bool handles_recycle;      /* has a handler for the recycle signal */
     bool ignores_recycle;      /* and its handler does nothing */
-    bool agent;                /* tells what its heap holds and uses */
+    uint64_t answer_ms;        /* from the trim to the report of it */
+    bool agent;                /* tells what a trim brought, and what its heap holds and uses */
     bool opaque;               /* PSS and USS cannot be read */
 };
 

@@ -100,7 +100,7 @@ static void plan(struct pod *pod)
     pod->next_event_ms = pod->clock_stands_until_ms > 0 ? pod->clock_stands_until_ms : MODEL_NEVER;
     for (uint32_t place = 0; place < pod->places; place++) {
         const struct pod_process *process = &pod->process[place];
-        uint64_t at_ms = process->alive ? process->ends_ms : process->comes_ms;
+        uint64_t at_ms = process->alive ? min_u64(process->ends_ms, process->reports_ms) : process->comes_ms;
         if (process->alive && process->model.spike_from_ms > pod->now_ms)
             at_ms = min_u64(at_ms, process->model.spike_from_ms);
         pod->next_event_ms = min_u64(pod->next_event_ms, at_ms);
@@ -110,9 +110,12 @@ static void plan(struct pod *pod)
 static void start_process(struct pod *pod, uint16_t place, const struct model_shape *shape)
 {
     struct pod_process *process = &pod->process[place];
-    *process = (struct pod_process){
-        .pid = pod->next_pid++, .slot = POD_NOWHERE, .alive = true, .ends_ms = MODEL_NEVER, .comes_ms = MODEL_NEVER
-    };
+    *process = (struct pod_process){ .pid = pod->next_pid++,
+                                     .slot = POD_NOWHERE,
+                                     .alive = true,
+                                     .ends_ms = MODEL_NEVER,
+                                     .comes_ms = MODEL_NEVER,
+                                     .reports_ms = MODEL_NEVER };
     model_begin(&process->model, shape, pod->spec->traffic, model_random(&pod->random), pod->now_ms);
     if (pod->spec->uneven)
         process->model.leak_rate = process->model.leak_rate / 1000 * model_random_below(&pod->random, 2001);
@@ -242,6 +245,9 @@ static void take_events(struct pod *pod)
         struct pod_process *process = &pod->process[place];
         if (process->alive && pod->now_ms >= process->ends_ms) {
             end(pod, (uint16_t)place);
+        } else if (process->alive && pod->now_ms >= process->reports_ms) {
+            process->reports_ms = MODEL_NEVER;
+            pod_watch_reported(pod, (uint16_t)place);
         } else if (!process->alive && pod->now_ms >= process->comes_ms) {
             if (pod->now_ms < pod->no_fork_until_ms)
                 process->comes_ms = pod->no_fork_until_ms;
@@ -258,7 +264,8 @@ void pod_init(struct pod *pod, struct fleet *fleet, const struct pod_spec *spec,
     memset(pod, 0, offsetof(struct pod, process));
     memset((char *)pod + offsetof(struct pod, place_of), 0, sizeof *pod - offsetof(struct pod, place_of));
     for (uint32_t place = 0; place < POD_PLACES; place++)
-        pod->process[place] = (struct pod_process){ .ends_ms = MODEL_NEVER, .comes_ms = MODEL_NEVER };
+        pod->process[place] =
+            (struct pod_process){ .ends_ms = MODEL_NEVER, .comes_ms = MODEL_NEVER, .reports_ms = MODEL_NEVER };
     pod->spec = spec;
     pod->observer = observer;
     pod->fleet = fleet;
@@ -408,13 +415,20 @@ void pod_told_to_stop(struct pod *pod)
 
 static void trim(struct pod *pod, struct pod_process *process)
 {
+    struct model_memory after;
+    struct model_memory before;
     process->trim_pending = false;
+    model_memory(&process->model, pod->spec->traffic, pod->now_ms, &before);
     model_trim(&process->model, pod->spec->traffic, pod->now_ms);
-    if (!process->model.shape->agent || process->slot == POD_NOWHERE)
+    if (!process->model.shape->agent)
         return;
-    model_memory(&process->model, pod->spec->traffic, pod->now_ms, &process->memory);
-    fleet_heap(pod->fleet, process->slot, process->memory.held_bytes, process->memory.used_bytes);
-    pod_say(pod, POD_HEAP, pod->place_of[process->slot], NULL);
+    model_memory(&process->model, pod->spec->traffic, pod->now_ms, &after);
+    process->report = (struct fleet_report){ .before_bytes = before.rss_bytes,
+                                             .after_bytes = after.rss_bytes,
+                                             .held_bytes = after.held_bytes,
+                                             .used_bytes = after.used_bytes };
+    process->reports_ms = pod->now_ms + process->model.shape->answer_ms;
+    plan(pod);
 }
 
 static void begin_end(struct pod *pod, struct pod_process *process)

@@ -41,7 +41,7 @@ enum pod_step {
     POD_LOOK_END,
     POD_LOOK_DONE, /* the next look is known: no call */
     POD_PRESSURE,
-    POD_HEAP,
+    POD_REPORTED,
     POD_REFUSED_TRIM,
     POD_REFUSED_RECYCLE,
     POD_LIFE,  /* the action is in life_action */
@@ -79,6 +79,8 @@ struct pod_process {
     uint64_t told_bytes;        /* RSS, as the policy was last told; FLEET_UNKNOWN: it could not be read */
     int32_t pid;
     uint16_t slot; /* POD_NOWHERE: unknown to the policy */
+    struct fleet_report report;
+    uint64_t reports_ms; /* MODEL_NEVER: it has nothing to tell */
     bool alive;
     bool stopped;
     bool trim_pending; /* signals that wait for CONT */
@@ -196,6 +198,7 @@ void pod_watch_init(struct pod *pod);
 void pod_watch_worker_started(struct pod *pod);
 void pod_watch_worker_gone(struct pod *pod);
 void pod_watch_gone(struct pod *pod, uint16_t slot);
+void pod_watch_reported(struct pod *pod, uint16_t place);
 void pod_watch_look(struct pod *pod);
 /* By the policy's clock; LIFE_NEVER: none. */
 uint64_t pod_watch_due_ms(const struct pod *pod);

@@ -204,6 +204,16 @@ void pod_watch_worker_started(struct pod *pod)
     admit(pod, FLEET_WORKER);
 }
 
+void pod_watch_reported(struct pod *pod, uint16_t place)
+{
+    const struct pod_process *process = &pod->process[place];
+    if (process->slot == POD_NOWHERE)
+        return;
+    (void)follow(pod, POD_REPORTED, place,
+                 fleet_reported(pod->fleet, process->slot, &process->report, pod_clock_ms(pod)));
+    pod->next_look_ms = min_u64(pod->next_look_ms, fleet_next_look_ms(pod->fleet));
+}
+
 /* ---- looks ---- */
 
 static void read_limit(struct pod *pod, uint64_t clock_ms)

@@ -206,6 +206,7 @@ void scenario_defaults(struct scenario *scenario)
                                        .drain_ms = 100,
                                        .replace_ms = 100,
                                        .handles_trim = true,
+                                       .agent = true,
                                        .handles_recycle = true };
     *scenario = (struct scenario){ .duration_ms = 3600000, .seed = 1, .worker = shape, .master = shape };
     scenario->master.drain_ms = 1000;

@@ -140,7 +140,7 @@ static void take_step(void *user, const struct pod *pod, enum pod_step step, uin
     case POD_MEASURED:
     case POD_LOOK_DONE:
     case POD_PRESSURE:
-    case POD_HEAP:
+    case POD_REPORTED:
     case POD_LIFE:
     case POD_START_FAILED:
     case POD_SIGNALLED:

@@ -147,14 +147,6 @@ void fleet_gone(struct fleet *fleet, uint16_t slot, uint64_t now_ms)
         fleet->high_slot--;
 }
 
-void fleet_heap(struct fleet *fleet, uint16_t slot, uint64_t held_bytes, uint64_t used_bytes)
-{
-    struct fleet_process *process = &fleet->process[slot];
-    process->held_bytes = held_bytes;
-    process->used_bytes = used_bytes;
-    trim_review(fleet, process);
-}
-
 /* ---- the look ---- */
 
 void fleet_look_begin(struct fleet *fleet, uint64_t limit_bytes, uint64_t used_bytes, uint64_t now_ms)

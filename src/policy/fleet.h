@@ -50,6 +50,7 @@ enum {
     FLEET_VICTIM_PERMYRIAD = 200,      /* of the limit: a process that holds less is no victim for the container */
     FLEET_AGAIN_PERMYRIAD = 200,       /* of the limit: above the last recycle for its sake it is growth again */
     FLEET_AGAIN_MS = 1800000,          /* after which that one is forgotten */
+    FLEET_UNANSWERED_MAX = 3,          /* asked in vain so often: not reachable */
     FLEET_FULL_PERMYRIAD = 9700        /* of the limit: from here on any steady growth counts */
 };
 
@@ -81,9 +82,10 @@ struct fleet_config {
     struct fleet_threshold container_trim_at;
     struct fleet_threshold container_recycle_at;
     enum fleet_metric metric;
-    bool can_trim;    /* there is a way to ask for a trim */
-    bool can_respawn; /* the worker's end does not end the container */
-    bool dry_run;     /* decide and say, but count on nothing being done */
+    bool can_trim;        /* there is a way to ask for a trim */
+    bool can_respawn;     /* the worker's end does not end the container */
+    bool expects_reports; /* a process that trims tells so by fleet_reported */
+    bool dry_run;         /* decide and say, but count on nothing being done */
     enum fleet_method method;
     uint32_t samples;
     uint32_t at_once;
@@ -96,6 +98,15 @@ struct fleet_config {
     uint64_t interval_ms;         /* between two recycles */
     uint64_t min_age_ms;          /* younger processes are not recycled */
     uint64_t look_ms;             /* between two looks at a process that is near a line */
+};
+
+/* What an agent says of a trim; FLEET_UNKNOWN where it could not find out. */
+struct fleet_report {
+    uint64_t before_bytes; /* RSS */
+    uint64_t after_bytes;
+    uint64_t held_bytes; /* by the heap, after it */
+    uint64_t used_bytes; /* of that, by the program */
+    bool other_heap;     /* not the C library's */
 };
 
 enum fleet_action {
@@ -127,9 +138,10 @@ struct fleet_decision {
     enum verdict verdict;             /* FLEET_VERDICT, FLEET_RECYCLE: what is known of the process */
     struct verdict_evidence evidence; /* FLEET_VERDICT */
     uint16_t slot;
-    bool enough;  /* FLEET_TRIMMED: at least min_yield */
-    bool first;   /* FLEET_KILL: not a repetition */
-    bool no_room; /* FLEET_RECYCLE: handover was wanted, but old and new do not fit together */
+    uint8_t unanswered; /* FLEET_TRIMMED: the last so many were not reported, and nothing came of them */
+    bool enough;        /* FLEET_TRIMMED: at least min_yield */
+    bool first;         /* FLEET_KILL: not a repetition */
+    bool no_room;       /* FLEET_RECYCLE: handover was wanted, but old and new do not fit together */
     int32_t pid;
     int32_t old_pid;
     uint64_t rss_bytes;  /* of the process, by the metric; FLEET_HELPLESS: of the container */
@@ -182,6 +194,8 @@ struct fleet_process {
     uint8_t trims;       /* bit n: of the last trims, there was an nth */
     uint8_t worth;       /* bit n: and it brought min_yield */
     uint8_t trim_reason; /* TRIMMING */
+    uint8_t unanswered;  /* trims in a row that were not reported, and of which nothing came */
+    bool other_heap;     /* held_bytes are not the C library's */
     bool counts;         /* a target of the policy; the worker may be known and not count */
     bool spared;         /* never recycled: the policy does not name it among those that may be */
     bool deaf;           /* handles no trim signal */
@@ -293,8 +307,9 @@ struct fleet_decision fleet_look_end(struct fleet *fleet);
 /* The kernel reports memory pressure: a trim is wanted. The next look is due at once. */
 void fleet_pressure(struct fleet *fleet, uint64_t now_ms);
 
-/* What the heap of a process holds and the program uses of it, as its agent tells. */
-void fleet_heap(struct fleet *fleet, uint16_t slot, uint64_t held_bytes, uint64_t used_bytes);
+/* The agent of a process tells of a trim. One that was asked for is judged by it, however late it comes. */
+struct fleet_decision fleet_reported(struct fleet *fleet, uint16_t slot, const struct fleet_report *report,
+                                     uint64_t now_ms);
 
 /*
  * The act that was asked for was not done, because the process handles no such

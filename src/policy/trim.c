@@ -27,7 +27,8 @@ void trim_note(struct fleet *fleet, struct fleet_process *process, uint64_t cpu_
     bool postponed = process->trim_retry_ms > FLEET_TRIM_RETRY_MS && process->after_bytes > 0;
     if (postponed && less_u64(process->rss_bytes, process->after_bytes) >= process->after_bytes / FLEET_CHANGED_PART) {
         process->trim_retry_ms = FLEET_TRIM_RETRY_MS;
-        process->trim_after_ms = min_u64(process->trim_after_ms, process->trimmed_ms + FLEET_TRIM_RETRY_MS);
+        uint64_t last_ms = max_u64(process->trimmed_ms, process->since_ms); /* the later of judged and asked */
+        process->trim_after_ms = min_u64(process->trim_after_ms, last_ms + FLEET_TRIM_RETRY_MS);
     }
 }
 
@@ -143,25 +144,36 @@ struct fleet_decision trim_if_due(struct fleet *fleet, uint16_t slot)
     return begin(fleet, slot, reason, reason == FLEET_REASON_AT ? line : 0);
 }
 
-struct fleet_decision trim_judge(struct fleet *fleet, uint16_t slot)
+static void note_trim(struct fleet *fleet, struct fleet_process *process, bool enough)
 {
-    struct fleet_process *process = &fleet->process[slot];
-    if (fleet->now_ms < process->deadline_ms) {
-        fleet_wish_look(fleet, process->deadline_ms);
-        return fleet_nothing();
-    }
-    uint64_t least = share_of(process->before_bytes, fleet->config.min_yield_permyriad);
-    bool enough = process->rss_bytes < process->before_bytes && process->before_bytes - process->rss_bytes >= least;
-    trim_end(fleet, process);
-    process->tried = process->rss_bytes >= fleet_line_of(fleet, process);
-    process->after_bytes = process->rss_bytes;
-    process->trimmed_ms = fleet->now_ms;
     process->trims = (uint8_t)((process->trims << 1 | 1) & ((1 << VERDICT_TRIMS) - 1));
     process->worth = (uint8_t)((process->worth << 1 | enough) & ((1 << VERDICT_TRIMS) - 1));
+    process->unanswered = 0;
     if (enough)
         process->trim_retry_ms = FLEET_TRIM_RETRY_MS;
-    postpone(fleet, process);
     trim_review(fleet, process);
+}
+
+/* The process was asked, and holds process->rss_bytes now. */
+static struct fleet_decision judge(struct fleet *fleet, uint16_t slot, bool reported)
+{
+    struct fleet_process *process = &fleet->process[slot];
+    uint64_t least = share_of(process->before_bytes, fleet->config.min_yield_permyriad);
+    bool enough = process->rss_bytes < process->before_bytes && process->before_bytes - process->rss_bytes >= least;
+    bool answered = reported || enough || !fleet->config.expects_reports;
+    trim_end(fleet, process);
+    process->tried = process->rss_bytes >= fleet_line_of(fleet, process);
+    if (answered)
+        note_trim(fleet, process, enough);
+    else if (process->unanswered < UINT8_MAX)
+        process->unanswered++;
+    if (answered || process->unanswered >= FLEET_UNANSWERED_MAX) {
+        process->after_bytes = process->rss_bytes;
+        process->trimmed_ms = fleet->now_ms;
+        postpone(fleet, process);
+    } else {
+        process->trim_after_ms = fleet->now_ms + FLEET_TRIM_RETRY_MS;
+    }
     fleet_wish_look(fleet, fleet->now_ms + fleet->pace_ms);
     uint64_t recycle_line = fleet_line_of(fleet, process);
     return (struct fleet_decision){
@@ -170,6 +182,7 @@ struct fleet_decision trim_judge(struct fleet *fleet, uint16_t slot)
         .slot = slot,
         .pid = process->pid,
         .enough = enough,
+        .unanswered = process->unanswered,
         .before_bytes = process->before_bytes,
         .rss_bytes = process->rss_bytes,
         .at_bytes = line_of(fleet, process),
@@ -177,6 +190,34 @@ struct fleet_decision trim_judge(struct fleet *fleet, uint16_t slot)
         .eta_ms = recycle_line > 0 ? trend_eta_ms(process->metric_bytes, recycle_line, slope_rate(&process->slope))
                                    : FLEET_NEVER,
     };
+}
+
+struct fleet_decision trim_judge(struct fleet *fleet, uint16_t slot)
+{
+    const struct fleet_process *process = &fleet->process[slot];
+    if (fleet->now_ms < process->deadline_ms) {
+        fleet_wish_look(fleet, process->deadline_ms);
+        return fleet_nothing();
+    }
+    return judge(fleet, slot, false);
+}
+
+struct fleet_decision fleet_reported(struct fleet *fleet, uint16_t slot, const struct fleet_report *report,
+                                     uint64_t now_ms)
+{
+    struct fleet_process *process = &fleet->process[slot];
+    bool asked = process->state == FLEET_TRIMMING || (process->state == FLEET_WATCHED && process->unanswered > 0);
+    fleet->now_ms = max_u64(now_ms, fleet->now_ms);
+    process->held_bytes = report->held_bytes;
+    process->used_bytes = report->used_bytes;
+    process->other_heap = report->other_heap;
+    if (!asked)
+        return fleet_nothing();
+    if (report->before_bytes != FLEET_UNKNOWN)
+        process->before_bytes = report->before_bytes;
+    if (report->after_bytes != FLEET_UNKNOWN)
+        process->rss_bytes = report->after_bytes;
+    return judge(fleet, slot, true);
 }
 
 bool fleet_refuse_trim(struct fleet *fleet, uint16_t slot)
@@ -248,10 +289,12 @@ static uint32_t bits(uint8_t set)
 
 struct verdict_evidence trim_evidence(const struct fleet_process *process)
 {
-    return (struct verdict_evidence){ .held_bytes = process->held_bytes,
+    return (struct verdict_evidence){ .rss_bytes = process->rss_bytes,
+                                      .held_bytes = process->held_bytes,
                                       .used_bytes = process->used_bytes,
                                       .trims = bits(process->trims),
                                       .worth = bits(process->worth),
+                                      .other_heap = process->other_heap,
                                       .shape = (enum trend_shape)process->shape };
 }
 

@@ -48,7 +48,10 @@ const char *verdict_advice(enum verdict verdict, const struct verdict_evidence *
     case VERDICT_FRAGMENTATION:
         return "trims give it back: nothing to do";
     case VERDICT_PINNED:
-        return "free inside the heap, but trims cannot return it: set [allocator] malloc = jemalloc";
+        return evidence->other_heap
+                   ? "free inside the heap, but trims cannot return it: what is in use lies between; "
+                     "[recycle] at bounds it"
+                   : "free inside the heap, but trims cannot return it: set [allocator] malloc = jemalloc";
     case VERDICT_GROWTH:
         return "what stays after trims keeps growing, as a leak does: look for it in the program; "
                "[recycle] at bounds it meanwhile";
@@ -56,8 +59,11 @@ const char *verdict_advice(enum verdict verdict, const struct verdict_evidence *
         break;
     }
     if (evidence->trims == 0 && evidence->shape == TREND_RISING)
-        return "it grows, but nothing was trimmed, so that a leak and fragmentation look alike: set [trim] signal";
-    if (evidence->trims >= VERDICT_TRIMS_MIN && evidence->shape == TREND_FLAT)
-        return "trims bring little and it no longer grows: most likely it is in use, as a cache is";
-    return "too little was seen to tell";
+        return "it grows, but nothing was trimmed, so that a leak and fragmentation look alike";
+    if (evidence->trims < VERDICT_TRIMS_MIN || evidence->shape != TREND_FLAT)
+        return "too little was seen to tell";
+    if (has_figures(evidence) && evidence->held_bytes < evidence->rss_bytes / 2)
+        return "trims bring little: most of it lies outside the heap they reach, in use or in a language's own pools; "
+               "[recycle] at bounds it";
+    return "trims bring little and it no longer grows: most likely it is in use, as a cache is";
 }

@@ -5,6 +5,7 @@
 #ifndef TRIMTAB_POLICY_VERDICT_H
 #define TRIMTAB_POLICY_VERDICT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "policy/trend.h"
@@ -19,9 +20,11 @@ enum verdict {
 };
 
 struct verdict_evidence {
+    uint64_t rss_bytes;     /* of the process */
     uint64_t held_bytes;    /* by the heap, as the agent tells; VERDICT_NO_FIGURE: it does not */
     uint64_t used_bytes;    /* of these, by the program */
     uint32_t trims;         /* trims that were judged, at most the last VERDICT_TRIMS */
+    bool other_heap;        /* held_bytes are not the C library's allocator's */
     uint32_t worth;         /* of these, those that brought min_yield */
     enum trend_shape shape; /* of what stays after trims, see trend.h */
 };

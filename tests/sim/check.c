@@ -476,7 +476,7 @@ void check_step(void *user, const struct pod *pod, enum pod_step step, uint16_t 
     case POD_LOOK_BEGIN:
     case POD_MISSED:
     case POD_PRESSURE:
-    case POD_HEAP:
+    case POD_REPORTED:
     case POD_OOM:
     case POD_SIGNALLED:
     case POD_STEPS:

@@ -59,6 +59,7 @@ static void make_shape(struct world *world, struct model_shape *shape, uint64_t 
         .handles_recycle = chance(world, 90),
         .ignores_recycle = chance(world, 8),
         .agent = chance(world, 50),
+        .answer_ms = maybe(world, 60, 1, chance(world, 80) ? 500 : MINUTE_MS),
         .opaque = chance(world, 10),
     };
 }
@@ -128,6 +129,7 @@ static void make_policy(struct world *world)
     do {
         *fleet = (struct fleet_config){
             .can_trim = chance(world, 75),
+            .expects_reports = chance(world, 50),
             .can_respawn = life->restart != LIFE_RESTART_NEVER,
             .dry_run = chance(world, 6),
             .method = (enum fleet_method)(chance(world, 60) ? 0 : below(world, 4)),
@@ -307,16 +309,17 @@ void world_promise(const struct world *world, struct check *check)
 
 static void print_shape(const char *name, const struct model_shape *shape, FILE *out)
 {
-    (void)fprintf(out,
-                  "  %s: base=%" PRIu64 "K shared=%" PRIu64 "K unshare=%" PRIu64 "ms boot=%" PRIu64 "ms leak=%" PRIu64
-                  "/s cache=%" PRIu64 "K/%" PRIu64 "ms fragment=%" PRIu64 "/s<=%" PRIu64 "K pinned=%u regrow=%" PRIu64
-                  "ms spike=%" PRIu64 "K every %" PRIu64 "ms for %" PRIu64 "ms\n    drain=%" PRIu64
-                  "ms replace=%" PRIu64 "ms kill=%" PRIu64 "ms trims=%d recycles=%d ignores=%d agent=%d opaque=%d\n",
-                  name, shape->base_bytes >> 10, shape->shared_bytes >> 10, shape->unshare_ms, shape->boot_ms,
-                  shape->leak_rate / 1000, shape->cache_bytes >> 10, shape->cache_ms, shape->fragment_rate / 1000,
-                  shape->fragment_bytes >> 10, shape->pinned_permyriad, shape->regrow_ms, shape->spike_bytes >> 10,
-                  shape->spike_every_ms, shape->spike_ms, shape->drain_ms, shape->replace_ms, shape->kill_ms,
-                  shape->handles_trim, shape->handles_recycle, shape->ignores_recycle, shape->agent, shape->opaque);
+    (void)fprintf(
+        out,
+        "  %s: base=%" PRIu64 "K shared=%" PRIu64 "K unshare=%" PRIu64 "ms boot=%" PRIu64 "ms leak=%" PRIu64
+        "/s cache=%" PRIu64 "K/%" PRIu64 "ms fragment=%" PRIu64 "/s<=%" PRIu64 "K pinned=%u regrow=%" PRIu64
+        "ms spike=%" PRIu64 "K every %" PRIu64 "ms for %" PRIu64 "ms\n    drain=%" PRIu64 "ms replace=%" PRIu64
+        "ms kill=%" PRIu64 "ms trims=%d recycles=%d ignores=%d agent=%d after %" PRIu64 "ms opaque=%d\n",
+        name, shape->base_bytes >> 10, shape->shared_bytes >> 10, shape->unshare_ms, shape->boot_ms,
+        shape->leak_rate / 1000, shape->cache_bytes >> 10, shape->cache_ms, shape->fragment_rate / 1000,
+        shape->fragment_bytes >> 10, shape->pinned_permyriad, shape->regrow_ms, shape->spike_bytes >> 10,
+        shape->spike_every_ms, shape->spike_ms, shape->drain_ms, shape->replace_ms, shape->kill_ms, shape->handles_trim,
+        shape->handles_recycle, shape->ignores_recycle, shape->agent, shape->answer_ms, shape->opaque);
 }
 
 static void print_line(const char *name, const struct fleet_threshold *threshold, uint64_t limit, FILE *out)
@@ -340,13 +343,14 @@ void world_print(const struct world *world, FILE *out)
     if (spec->workers > 0)
         print_shape("master", &world->master, out);
     (void)fprintf(out,
-                  "  policy: target=%d metric=%d can_trim=%d can_respawn=%d dry_run=%d method=%d samples=%u at_once=%u "
+                  "  policy: target=%d metric=%d can_trim=%d reports=%d can_respawn=%d dry_run=%d method=%d samples=%u "
+                  "at_once=%u "
                   "jitter=%u yield=%u every=%" PRIu64 "ms idle=%" PRIu64 "ms settle=%" PRIu64 "ms grace=%" PRIu64
                   "ms interval=%" PRIu64 "ms min_age=%" PRIu64 "ms look=%" PRIu64 "ms\n    lines:",
-                  spec->target, fleet->metric, fleet->can_trim, fleet->can_respawn, fleet->dry_run, fleet->method,
-                  fleet->samples, fleet->at_once, fleet->jitter_permyriad, fleet->min_yield_permyriad,
-                  fleet->trim_every_ms, fleet->trim_idle_ms, fleet->settle_ms, fleet->grace_ms, fleet->interval_ms,
-                  fleet->min_age_ms, fleet->look_ms);
+                  spec->target, fleet->metric, fleet->can_trim, fleet->expects_reports, fleet->can_respawn,
+                  fleet->dry_run, fleet->method, fleet->samples, fleet->at_once, fleet->jitter_permyriad,
+                  fleet->min_yield_permyriad, fleet->trim_every_ms, fleet->trim_idle_ms, fleet->settle_ms,
+                  fleet->grace_ms, fleet->interval_ms, fleet->min_age_ms, fleet->look_ms);
     print_line("trim_at", &fleet->trim_at, limit, out);
     print_line("recycle_at", &fleet->recycle_at, limit, out);
     print_line("container_trim_at", &fleet->container_trim_at, limit, out);

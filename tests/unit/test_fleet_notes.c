@@ -176,10 +176,14 @@ static void a_verdict_goes_with_its_process(void **state)
 {
     (void)state;
     begin(&base, 2);
-    fleet.process[1].trims = fleet.process[1].worth = 3;
-    fleet.process[2].trims = fleet.process[2].worth = 3;
-    fleet_heap(&fleet, 1, MIB(10), MIB(9));
-    fleet_heap(&fleet, 2, MIB(20), MIB(19));
+    for (uint16_t slot = 1; slot <= 2; slot++) {
+        const struct fleet_report report = {
+            .before_bytes = MIB(30), .after_bytes = MIB(20), .held_bytes = MIB(10), .used_bytes = MIB(9)
+        };
+        fleet.process[slot].trims = fleet.process[slot].worth = 3;
+        fleet.process[slot].unanswered = 1;
+        assert_int_equal(fleet_reported(&fleet, slot, &report, 100).action, FLEET_TRIMMED);
+    }
     assert_true(fleet.process[1].held_bytes == MIB(10) && fleet.process[1].used_bytes == MIB(9));
     assert_int_equal(fleet.verdicts_due, 2);
     fleet_gone(&fleet, 1, 100);

@@ -282,8 +282,10 @@ static void pinned_by_the_figures_of_the_heap(void **state)
     struct fleet_decision decisions[4];
     begin(&config, 1);
     assert_int_equal(look(1000, &seen).action, FLEET_TRIM);
-    fleet_heap(&fleet, 1, MIB(95), MIB(40));
-    assert_int_equal(look(3000, &seen).action, FLEET_TRIMMED);
+    const struct fleet_report report = {
+        .before_bytes = MIB(100), .after_bytes = MIB(100), .held_bytes = MIB(95), .used_bytes = MIB(40)
+    };
+    assert_int_equal(fleet_reported(&fleet, 1, &report, 3000).action, FLEET_TRIMMED);
     assert_int_equal(look(13000, &seen).action, FLEET_TRIM);
     assert_int_equal(look_at(15000, &seen, decisions, 4), 2);
     assert_int_equal(decisions[0].action, FLEET_TRIMMED);
@@ -303,7 +305,8 @@ static void a_verdict_goes_with_its_process(void **state)
     assert_int_equal(look(1000, &seen).action, FLEET_TRIM);
     assert_int_equal(look(3000, &seen).action, FLEET_TRIMMED);
     assert_int_equal(look(13000, &seen).action, FLEET_TRIM);
-    fleet_heap(&fleet, 1, MIB(95), MIB(40));
+    fleet.process[1].held_bytes = MIB(95);
+    fleet.process[1].used_bytes = MIB(40);
     fleet_look_begin(&fleet, seen.limit_bytes, seen.used_bytes, 15000);
     assert_int_equal(fleet_sample(&fleet, 1, MIB(100), FLEET_UNKNOWN).action, FLEET_TRIMMED);
     assert_int_equal(fleet.verdicts_due, 1);
