@@ -104,7 +104,7 @@ static void serve(const struct wait *wait, bool in_handler)
         int64_t last_ns = atomic_load(&served_ns);
         if (last_ns == 0 || now_ns - last_ns >= INTERVAL_NS) {
             atomic_store(&served_ns, now_ns);
-            struct trim_request request = { .where = wait->kind->name,
+            struct trim_request request = { .where = wait->kind->call,
                                             .caller = wait->caller,
                                             .begin_ns = now_ns,
                                             .delay_ns = now_ns - atomic_load(&asked_ns),

@@ -1,10 +1,9 @@
 /*
  * The ways out of a wrapper other than its end.
  *
- * glibc cancels a thread by unwinding its stack, C++ throws through it. The
- * wrappers have cleanups, so the compiler names __gcc_personality_v0 for their
- * frames; it is normally libgcc's, which we cannot rely on being there. Ours
- * needs none of it: whatever the frame, the thread leaves its innermost wait.
+ * glibc cancels a thread by unwinding its stack, C++ throws through it: for
+ * each frame the unwinder calls its personality (wait.h, WAIT). Whatever the
+ * frame, the thread leaves its innermost wait.
  */
 #include <setjmp.h>
 
@@ -12,10 +11,9 @@
 
 enum { UNWIND_CLEANUP_PHASE = 2, UNWIND_CONTINUE = 8 }; /* Itanium C++ ABI: Exception Handling, 1.2 and 1.6 */
 
-int __gcc_personality_v0(int version, int actions, uint64_t class, void *exception, void *context);
-_Noreturn void _Unwind_Resume(void *exception);
+int wait_personality(int version, int actions, uint64_t class, void *exception, void *context);
 
-int __gcc_personality_v0(int version, int actions, uint64_t class, void *exception, void *context)
+int wait_personality(int version, int actions, uint64_t class, void *exception, void *context)
 {
     (void)version;
     (void)class;
@@ -24,13 +22,6 @@ int __gcc_personality_v0(int version, int actions, uint64_t class, void *excepti
     if ((actions & UNWIND_CLEANUP_PHASE) != 0 && wait_current != NULL)
         wait_forget(wait_current);
     return UNWIND_CONTINUE;
-}
-
-/* At the end of landing pads, which our personality never enters. */
-_Noreturn void _Unwind_Resume(void *exception)
-{
-    (void)exception;
-    __builtin_trap();
 }
 
 /*

@@ -71,5 +71,7 @@ bool wait_attend(struct wait *wait, int fd)
     if ((attention & REQUEST_TIMED_SOCKETS) != 0 && fd >= 0 &&
         (has_timeout(fd, SO_RCVTIMEO) || has_timeout(fd, SO_SNDTIMEO)))
         wait_mute(wait);
+    if (!goes_on)
+        errno = EINTR;
     return goes_on;
 }

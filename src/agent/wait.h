@@ -39,11 +39,12 @@
 
 enum wait_class { WAIT_MASK, WAIT_RESTART, WAIT_TIMED };
 
+/* Of each wrapper, without a pointer: nothing to relocate at every exec. */
 struct wait_kind {
-    const char *name;
-    long number;      /* of the system call the thread waits in */
+    char call[24];    /* as a report has it */
+    int16_t number;   /* of the system call the thread waits in */
     bool shows_eintr; /* a handler of the program's makes the call fail with EINTR */
-    enum wait_class class;
+    uint8_t class;    /* enum wait_class */
 };
 
 struct wait {
@@ -77,8 +78,8 @@ void wait_mute(struct wait *wait);
 
 /*
  * Do what is to be done before a wait that has no form with a mask, or when our
- * handler has ended one. fd: what it waits for, or -1. False: a signal of the program's came meanwhile, and the
- * call has to fail with EINTR.
+ * handler has ended one. fd: what it waits for, or -1. False: a signal of the program's came meanwhile, and errno is
+ * EINTR, with which the call has to fail.
  */
 bool wait_attend(struct wait *wait, int fd);
 
@@ -105,16 +106,22 @@ static inline void wait_end(struct wait *wait)
         wait_cleanup_pop(wait->cleanup, 0);
 }
 
-/* `wait` until the end of the block, which is the wrapper's. */
+/*
+ * `wait` until the end of the block, which is the wrapper's: by the attribute, or, when the thread is unwound, by the
+ * personality of the frame. It is named by hand (0x1b: relative to its place, 4 bytes), for a compiler that is told of
+ * exceptions makes code and tables for each wrapper that would never be used.
+ */
 #define WAIT(kind_pointer)                                                                                             \
+    __asm__(".cfi_personality 0x1b, wait_personality");                                                                \
     struct wait wait __attribute__((cleanup(wait_end)));                                                               \
     wait_begin(&wait, (kind_pointer), __builtin_return_address(0))
 
 /* `real`: the function of that name behind ours, NULL if there is none. */
-#define REAL(name)                                                                                                     \
+#define REAL_NAMED(name, text)                                                                                         \
     static __typeof__(&name) real; /* any thread finds the same one */                                                 \
     if (UNLIKELY(real == NULL))                                                                                        \
-    real = (__typeof__(&name))resolve_next(#name)
+    real = (__typeof__(&name))resolve_next(text)
+#define REAL(name) REAL_NAMED(name, #name)
 
 /* The call straight to the kernel, for where there is no such function. */
 #define KERNEL6(number, a, b, c, d, e, f)                                                                              \

@@ -26,12 +26,10 @@
     EXPORT type name parameters                                                                                        \
     {                                                                                                                  \
         static const struct wait_kind kind = { #name, number, true, WAIT_RESTART };                                    \
-        REAL(name);                                                                                                    \
+        REAL_NAMED(name, kind.call);                                                                                   \
         WAIT(&kind);                                                                                                   \
-        if (ATTENTION() && !wait_attend(&wait, fd)) {                                                                  \
-            errno = EINTR;                                                                                             \
+        if (ATTENTION() && !wait_attend(&wait, fd))                                                                    \
             return -1;                                                                                                 \
-        }                                                                                                              \
         return LIKELY(real != NULL) ? real arguments : (type)kernel;                                                   \
     }
 
@@ -89,7 +87,7 @@ CHECKED(__recvfrom_chk,
     EXPORT int name parameters                                                                                         \
     {                                                                                                                  \
         static const struct wait_kind kind = { #name, SYS_futex, false, WAIT_RESTART };                                \
-        REAL(name);                                                                                                    \
+        REAL_NAMED(name, kind.call);                                                                                   \
         WAIT(&kind);                                                                                                   \
         if (ATTENTION())                                                                                               \
             (void)wait_attend(&wait, -1);                                                                              \
@@ -114,16 +112,14 @@ THREAD(pthread_clockjoin_np, (pthread_t thread, void **result, clockid_t clock, 
     EXPORT int name parameters                                                                                         \
     {                                                                                                                  \
         static const struct wait_kind kind = { #name, SYS_futex, true, class };                                        \
-        REAL(name);                                                                                                    \
+        REAL_NAMED(name, kind.call);                                                                                   \
         WAIT(&kind);                                                                                                   \
         if (UNLIKELY(real == NULL)) {                                                                                  \
             errno = ENOSYS;                                                                                            \
             return -1;                                                                                                 \
         }                                                                                                              \
-        if (ATTENTION() && !wait_attend(&wait, -1)) {                                                                  \
-            errno = EINTR;                                                                                             \
+        if (ATTENTION() && !wait_attend(&wait, -1))                                                                    \
             return -1;                                                                                                 \
-        }                                                                                                              \
         int result;                                                                                                    \
         do {                                                                                                           \
             wait.ours = 0;                                                                                             \
@@ -166,7 +162,7 @@ static inline bool may_have_timeout(void)
     EXPORT type name parameters                                                                                        \
     {                                                                                                                  \
         static const struct wait_kind kind = { #name, -1, true, WAIT_RESTART };                                        \
-        REAL(name);                                                                                                    \
+        REAL_NAMED(name, kind.call);                                                                                   \
         WAIT(&kind);                                                                                                   \
         if (UNLIKELY(when))                                                                                            \
             wait_mute(&wait);                                                                                          \

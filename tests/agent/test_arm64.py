@@ -22,9 +22,9 @@ pytestmark = pytest.mark.skipif(not (shutil.which(COMPILER) and shutil.which(QEM
 def arm64(tmp_path_factory):
     folder = tmp_path_factory.mktemp("arm64")
     subprocess.run([COMPILER, "-std=c11", "-D_GNU_SOURCE", "-I", TOP / "include", "-Wall", "-Wextra", "-Wconversion",
-                    "-Wshadow", "-Werror", "-O2", "-fPIC", "-fno-plt", "-fno-stack-protector", "-mno-outline-atomics",
-                    "-fvisibility=hidden", "-fexceptions", "-ftls-model=initial-exec", "-nostdlib", "-shared",
-                    "-Wl,-z,now", "-o", folder / "agent.so", *sorted((TOP / "src/agent").glob("*.c"))], check=True)
+                    "-Wshadow", "-Werror", "-Os", "-fPIC", "-fno-plt", "-fno-stack-protector", "-mno-outline-atomics",
+                    "-fvisibility=hidden", "-fno-exceptions", "-fasynchronous-unwind-tables",
+                    "-ftls-model=initial-exec", "-nostdlib", "-shared", "-Wl,-z,now", "-o", folder / "agent.so", *sorted((TOP / "src/agent").glob("*.c"))], check=True)
     for name in ("waits", "hazards"):
         subprocess.run([COMPILER, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-pthread", "-o", folder / name,
                         PROGRAMS / f"{name}.c"], check=True)
