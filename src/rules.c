@@ -31,12 +31,15 @@ struct fleet_config rules_fleet(const struct config *config)
     static const enum fleet_metric metrics[] = { [CONFIG_METRIC_RSS] = FLEET_METRIC_RSS,
                                                  [CONFIG_METRIC_PSS] = FLEET_METRIC_PSS,
                                                  [CONFIG_METRIC_USS] = FLEET_METRIC_USS };
+    bool agent = config->trim.signal == CONFIG_SIGNAL_AGENT;
     return (struct fleet_config){ .trim_at = threshold_of(&config->trim.at),
                                   .recycle_at = threshold_of(&config->recycle.at),
                                   .container_trim_at = threshold_of(&config->container.trim_at),
                                   .container_recycle_at = threshold_of(&config->container.recycle_at),
                                   .metric = metrics[config->watch.metric],
-                                  .can_trim = config->trim.signal > 0,
+                                  .can_trim =
+                                      agent ? config->allocator.agent != CONFIG_AGENT_NO : config->trim.signal > 0,
+                                  .expects_reports = agent,
                                   .can_respawn = config->worker.restart != CONFIG_RESTART_NEVER,
                                   .method = methods[config->recycle.method],
                                   .samples = config->recycle.samples,

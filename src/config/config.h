@@ -19,6 +19,9 @@ enum {
     CONFIG_ERROR_MAX = 512
 };
 
+/* [trim] signal: what the agent is asked by. */
+#define CONFIG_SIGNAL_AGENT (-1)
+
 /* A size, or a share of the limit; both 0: off. */
 struct config_amount {
     uint64_t bytes;
@@ -49,6 +52,7 @@ enum config_target { CONFIG_TARGET_AUTO, CONFIG_TARGET_WORKER, CONFIG_TARGET_CHI
 enum config_metric { CONFIG_METRIC_RSS, CONFIG_METRIC_PSS, CONFIG_METRIC_USS };
 enum config_method { CONFIG_METHOD_AUTO, CONFIG_METHOD_SIGNAL, CONFIG_METHOD_RESPAWN };
 enum config_format { CONFIG_FORMAT_TEXT, CONFIG_FORMAT_JSON };
+enum config_agent { CONFIG_AGENT_AUTO, CONFIG_AGENT_YES, CONFIG_AGENT_NO };
 enum config_level { CONFIG_LEVEL_ERROR, CONFIG_LEVEL_WARNING, CONFIG_LEVEL_INFO, CONFIG_LEVEL_DEBUG };
 
 struct config_worker {
@@ -73,6 +77,7 @@ struct config_allocator {
     struct config_optional top_pad;        /* bytes */
     char malloc_conf[CONFIG_TEXT_MAX];     /* empty: unset */
     char pythonmalloc[CONFIG_TEXT_MAX];    /* empty: unset */
+    int agent;                             /* enum config_agent */
     bool override;
 };
 
@@ -89,7 +94,8 @@ struct config_trim {
     struct config_amount at;
     uint64_t every_ms; /* 0: never */
     uint64_t idle_ms;  /* 0: never */
-    int signal;        /* 0: none */
+    int signal;        /* CONFIG_SIGNAL_AGENT; 0: none */
+    bool collect;
     uint64_t settle_ms;
     uint32_t min_yield_permyriad;
 };
@@ -146,6 +152,7 @@ struct config_load {
     struct config_origin origin[CONFIG_KEYS_MAX]; /* by row of the key table */
     const char *file;                             /* the policy's name as given, or NULL */
     bool any;                                     /* there is a policy: a file, or at least one key set */
+    bool memory; /* and it is about memory: by a key of what watches it, or the agent */
     char error[CONFIG_ERROR_MAX];
     char warning[CONFIG_ERROR_MAX]; /* empty, or something to say and go on */
 };

@@ -17,6 +17,7 @@ static const char *const restart_words[] = { "never", "recycled", "failed", "alw
 static const char *const target_words[] = { "auto", "worker", "children", "tree", NULL };
 static const char *const metric_words[] = { "rss", "pss", "uss", NULL };
 static const char *const method_words[] = { "auto", "signal", "respawn", NULL };
+static const char *const agent_words[] = { "auto", "yes", "no", NULL };
 static const char *const format_words[] = { "text", "json", NULL };
 static const char *const level_words[] = { "error", "warning", "info", "debug", NULL };
 
@@ -220,8 +221,8 @@ static void print_optional(const struct key *key, const struct config_optional *
 
 static void print_signal(int number, char *ret_text, size_t size)
 {
-    if (number == 0)
-        config_append(ret_text, size, "none");
+    if (number <= 0)
+        config_append(ret_text, size, number == CONFIG_SIGNAL_AGENT ? "agent" : "none");
     else
         units_print_signal(number, ret_text, size);
 }

@@ -16,7 +16,7 @@ enum key_kind {
     KEY_AMOUNT,  /* 512M, 80% or off */
     KEY_TIME,    /* 1.5s 10m; 0 */
     KEY_SHARE,   /* 5% */
-    KEY_SIGNAL,  /* TERM, SIGTERM, 15, RTMIN+3; `none` where min is 0 */
+    KEY_SIGNAL,  /* TERM, SIGTERM, 15, RTMIN+3; `none` where min is below 1, `agent` where it is below 0 */
     KEY_SIGNALS, /* TERM, INT */
     KEY_REWRITE, /* TERM:QUIT, HUP:0; none */
     KEY_CHOICE,

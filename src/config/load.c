@@ -354,23 +354,40 @@ static int check_trim_reasons(struct config_load *load)
     } reasons[] = { { "trim", "at", !is_off(&config->trim.at) },
                     { "trim", "every", config->trim.every_ms > 0 },
                     { "container", "pressure", config->container.pressure.window_ms > 0 } };
+    bool none = config->trim.signal == 0 ||
+                (config->trim.signal == CONFIG_SIGNAL_AGENT && config->allocator.agent == CONFIG_AGENT_NO);
     bool any = config->trim.idle_ms > 0 || !is_off(&config->container.trim_at);
 
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        if (reasons[i].set && config->trim.signal == 0)
-            return fail_check(load, reasons[i].section, reasons[i].name,
-                              "nothing would be asked to trim; set [trim] signal to one that the worker handles");
+        if (reasons[i].set && none)
+            return fail_check(
+                load, reasons[i].section, reasons[i].name,
+                "nothing would be asked to trim; set [trim] signal to agent, or to one that the worker handles");
         any = any || reasons[i].set;
     }
-    if (!any && config->trim.signal != 0)
+    if (!any && config->trim.signal > 0)
         return fail_check(load, "trim", "signal", "it would never be sent; set [trim] at");
     return 0;
+}
+
+/* A policy that only says who the worker runs as, or how to log, is none about memory. */
+static bool is_about_memory(const struct config_load *load)
+{
+    static const char *const sections[] = { "watch", "trim", "recycle", "container" };
+    for (int i = 0; i < keys_count; i++) {
+        for (size_t k = 0; k < sizeof sections / sizeof sections[0]; k++) {
+            if (load->origin[i].source != SOURCE_DEFAULT && strcmp(keys[i].section, sections[k]) == 0)
+                return true;
+        }
+    }
+    return load->config.allocator.agent == CONFIG_AGENT_YES;
 }
 
 int config_check(struct config_load *load)
 {
     const struct config *config = &load->config;
 
+    load->memory = is_about_memory(load);
     if (check_order(load, "recycle", "at", "trim", "at") < 0 || check_trim_reasons(load) < 0)
         return -1;
     if (config->trim.signal != 0 && check_order(load, "container", "recycle_at", "container", "trim_at") < 0)

@@ -226,10 +226,12 @@ static const char *apply_signal(const struct key *key, const char *value, int *f
 {
     int number = 0;
 
-    if (key->min != 0 || strcmp(value, "none") != 0) {
+    if (key->min < 0 && strcmp(value, "agent") == 0) {
+        number = CONFIG_SIGNAL_AGENT;
+    } else if (key->min > 0 || strcmp(value, "none") != 0) {
         if (units_parse_signal(value, &number) != 0)
-            return key->min == 0 ? NOT_A_SIGNAL ", or none" : NOT_A_SIGNAL;
-        const char *wrong = refuse_signal(number, key->min != 0);
+            return key->min > 0 ? NOT_A_SIGNAL : NOT_A_SIGNAL ", agent or none";
+        const char *wrong = refuse_signal(number, key->min > 0);
         if (wrong)
             return wrong;
     }

@@ -118,8 +118,8 @@ TEXTS = [
      "[recycle] at: 1G must be above [trim] at, which is 1G"),
     ("[trim]\nat = 80%\nsignal = USR2\n[recycle]\nat = 75%", 5,
      "[recycle] at: 75% must be above [trim] at, which is 80%"),
-    ("[trim]\nat = 80%", 2,
-     "[trim] at: nothing would be asked to trim; set [trim] signal to one that the worker handles"),
+    ("[trim]\nat = 80%\nsignal = none", 2,
+     "[trim] at: nothing would be asked to trim; set [trim] signal to agent, or to one that the worker handles"),
     ("[trim]\nidle = 0\nsignal = USR2\n[container]\ntrim_at = off", 3,
      "[trim] signal: it would never be sent; set [trim] at"),
     ("[recycle]\nmethod = respawn\n[worker]\nrestart = never", 2,
@@ -142,7 +142,7 @@ VARIABLES = [
     ("TRIMTAB_RECYCLE_ATT", "1G", "unknown key; did you mean TRIMTAB_RECYCLE_AT?"),
     ("TRIMTAB_TRIM_GRACE", "1G", "unknown key; did you mean TRIMTAB_RECYCLE_GRACE?"),
     ("TRIMTAB_TRIM_QQQQ", "1G", "unknown key"),
-    ("TRIMTAB_TRIM_EVERY", "10m", "nothing would be asked to trim; set [trim] signal to one that the worker handles"),
+    ("TRIMTAB_TRIM_SIGNAL", "FOO", "'FOO' is not a signal (TERM, RTMIN+3, 15), agent or none"),
     ("TRIMTAB_CONTAINER_PRESSURE", "some 200ms", "'some 200ms' is neither off nor a trigger (some 200ms/2s)"),
 ]
 
@@ -162,7 +162,7 @@ SETTINGS = [
     ("recycle.att=1G", "[recycle] att: unknown key; did you mean 'at'?"),
     ("trmi.at=1G", "[trmi]: unknown section; did you mean 'trim'?"),
     ("trim.grace=1s", "[trim] grace: unknown key; did you mean [recycle] grace?"),
-    ("trim.at=80%", "nothing would be asked to trim; set [trim] signal to one that the worker handles"),
+    ("trim.signal=agnet", "'agnet' is not a signal (TERM, RTMIN+3, 15), agent or none"),
 ]
 
 

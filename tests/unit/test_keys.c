@@ -96,7 +96,9 @@ static void defaults_are_those_of_the_contract(void **state)
     assert_int_equal(config.watch.interval_ms, 1000);
     assert_int_equal(config.watch.limit_bytes, 0);
     assert_int_equal(config.trim.at.bytes + config.trim.at.share_permyriad, 0);
-    assert_int_equal(config.trim.signal, 0);
+    assert_int_equal(config.trim.signal, CONFIG_SIGNAL_AGENT);
+    assert_false(config.trim.collect);
+    assert_int_equal(config.allocator.agent, CONFIG_AGENT_AUTO);
     assert_int_equal(config.trim.settle_ms, 2000);
     assert_int_equal(config.trim.min_yield_permyriad, 500);
     assert_int_equal(config.recycle.at.bytes + config.recycle.at.share_permyriad, 0);
@@ -160,6 +162,9 @@ static const struct {
     { "trim", "at", "100%", NULL },
     { "trim", "at", "64K", NULL },
     { "trim", "signal", "none", NULL },
+    { "trim", "signal", "agent", NULL },
+    { "trim", "collect", "yes", NULL },
+    { "allocator", "agent", "no", NULL },
     { "trim", "signal", "sigusr2", "USR2" },
     { "trim", "signal", "TERM", NULL },
     { "recycle", "at", "9223372036854775807", NULL },
@@ -255,7 +260,8 @@ static const struct {
     { "trim", "signal", "KILL", "cannot be caught" },
     { "trim", "signal", "STOP", "cannot be caught" },
     { "trim", "signal", "CHLD", "every child that ends" },
-    { "trim", "signal", "FOO", "not a signal (TERM, RTMIN+3, 15), or none" },
+    { "recycle", "signal", "agent", "not a signal (TERM, RTMIN+3, 15)" },
+    { "trim", "signal", "FOO", "not a signal (TERM, RTMIN+3, 15), agent or none" },
     { "trim", "settle", "99ms", "not from 100ms to 10m" },
     { "trim", "min_yield", "5", "not a share (80%)" },
     { "recycle", "samples", "0", "not from 1 to 1000" },

@@ -225,12 +225,16 @@ static void keys_are_checked_against_each_other(void **state)
           "--set recycle.at=512M: 512M must be above [trim] at, which is 512M" },
         { { "trim.at=80%", "trim.signal=USR2", "recycle.at=70%" },
           "--set recycle.at=70%: 70% must be above [trim] at, which is 80%" },
-        { { "trim.at=80%" },
-          "--set trim.at=80%: nothing would be asked to trim; set [trim] signal to one that the worker handles" },
-        { { "trim.every=10m" },
-          "--set trim.every=10m: nothing would be asked to trim; set [trim] signal to one that the worker handles" },
-        { { "container.pressure=some 200ms/2s" },
-          "--set container.pressure=some 200ms/2s: nothing would be asked to trim; set [trim] signal to one that the "
+        { { "trim.at=80%" }, NULL },
+        { { "trim.at=80%", "trim.signal=none" },
+          "--set trim.at=80%: nothing would be asked to trim; set [trim] signal to agent, or to one that the worker "
+          "handles" },
+        { { "trim.every=10m", "allocator.agent=no" },
+          "--set trim.every=10m: nothing would be asked to trim; set [trim] signal to agent, or to one that the worker "
+          "handles" },
+        { { "container.pressure=some 200ms/2s", "trim.signal=none" },
+          "--set container.pressure=some 200ms/2s: nothing would be asked to trim; set [trim] signal to agent, or to "
+          "one that the "
           "worker handles" },
         { { "trim.signal=USR2" }, NULL },                /* when idle, and for the container */
         { { "trim.signal=USR2", "trim.idle=0" }, NULL }, /* for the container alone */
@@ -238,8 +242,8 @@ static void keys_are_checked_against_each_other(void **state)
         { { "trim.idle=0", "container.trim_at=off" }, NULL },
         { { "trim.signal=USR2", "trim.idle=0", "container.trim_at=off" },
           "--set trim.signal=USR2: it would never be sent; set [trim] at" },
-        { { "container.recycle_at=60%" }, NULL }, /* nothing trims */
-        { { "trim.signal=USR2", "container.recycle_at=60%" },
+        { { "container.recycle_at=60%", "trim.signal=none" }, NULL },
+        { { "container.recycle_at=60%" },
           "--set container.recycle_at=60%: 60% must be above [container] trim_at, which is 70%" },
         { { "worker.restart=never", "recycle.method=respawn" },
           "--set recycle.method=respawn: respawn cannot be while [worker] restart is never" },
