@@ -128,10 +128,18 @@ const char *allocator_problem_text(enum allocator_problem problem)
         return "the program is static: nothing can be preloaded";
     case ALLOCATOR_SET_ID:
         return "the program is set-user-ID or set-group-ID: its loader ignores LD_PRELOAD";
+    case ALLOCATOR_SHUT:
+        return "the worker's user cannot load the library from where it is";
     case ALLOCATOR_UNPRELOADABLE:
         return "the library's path holds a blank or a colon, which LD_PRELOAD cannot carry";
     }
     return "";
+}
+
+void allocator_plan_preload(struct allocator_plan *plan, const char *library)
+{
+    if (plan->libraries < ALLOCATOR_LIBRARIES_MAX)
+        (void)snprintf(plan->library[plan->libraries++], sizeof plan->library[0], "%s", library);
 }
 
 void allocator_plan_add(struct allocator_plan *plan, const char *name, const char *value)

@@ -12,7 +12,7 @@
 
 #include "program.h"
 
-enum { ALLOCATOR_SETTINGS_MAX = 8, ALLOCATOR_NAMES_MAX = 512 };
+enum { ALLOCATOR_SETTINGS_MAX = 8, ALLOCATOR_LIBRARIES_MAX = 2, ALLOCATOR_NAMES_MAX = 512 };
 
 /* One variable that the policy wants set. */
 struct allocator_setting {
@@ -23,8 +23,9 @@ struct allocator_setting {
 struct allocator_plan {
     struct allocator_setting setting[ALLOCATOR_SETTINGS_MAX];
     size_t count;
-    bool override;                  /* the policy wins over the user's own value */
-    char library[PROGRAM_PATH_MAX]; /* to preload; empty: none */
+    bool override;                                           /* the policy wins over the user's own value */
+    char library[ALLOCATOR_LIBRARIES_MAX][PROGRAM_PATH_MAX]; /* to preload, in this order */
+    size_t libraries;
 };
 
 enum allocator_problem {
@@ -33,6 +34,7 @@ enum allocator_problem {
     ALLOCATOR_UNFIT,        /* found, but for another libc, class or machine */
     ALLOCATOR_STATIC,       /* the program is static: nothing can be preloaded */
     ALLOCATOR_SET_ID,       /* the loader would ignore it */
+    ALLOCATOR_SHUT,         /* the worker's user cannot open it, or not run code from there */
     ALLOCATOR_UNPRELOADABLE /* its path holds a blank or a colon, which LD_PRELOAD cannot carry (ld.so(8)) */
 };
 
@@ -46,6 +48,7 @@ enum allocator_problem allocator_find(const char *name, const struct program *pr
 const char *allocator_problem_text(enum allocator_problem problem);
 
 void allocator_plan_add(struct allocator_plan *plan, const char *name, const char *value);
+void allocator_plan_preload(struct allocator_plan *plan, const char *library);
 
 /* The worker's environment, in memory of its own; made once, before the worker exists. */
 struct allocator_environment {
@@ -61,8 +64,8 @@ struct allocator_environment {
  * whatever value, is kept unless plan->override; MALLOC_ARENA_MAX also counts
  * as set when GLIBC_TUNABLES has glibc.malloc.arena_max (and with override
  * that tunable is taken out, because it wins); likewise the other
- * glibc.malloc.* of the variables set here. The library goes in front of an
- * existing LD_PRELOAD, unless it is in there already.
+ * glibc.malloc.* of the variables set here. The libraries go in front of an
+ * existing LD_PRELOAD, those left out that are in there already.
  * Returns 0 or -ENOMEM.
  */
 int allocator_environment_build(char *const *inherited, const struct allocator_plan *plan, long own_pid,

@@ -33,6 +33,12 @@ struct start {
     struct child_failure failure; /* error 0: it got through, or a signal ended it first */
 };
 
+struct probe {
+    const char *path;
+    const struct privileges *privileges;
+    int result;
+};
+
 const char *child_stage_name(const struct child_failure *failure)
 {
     switch (failure->stage) {
@@ -199,33 +205,75 @@ LEFT_BY_EXEC static int run_child(void *argument)
     _exit(127);
 }
 
-static void reap_failed(pid_t pid)
+/* What ld.so(8) does with a library. A directory may be mounted noexec, a path lead where the user may not look. */
+static int map_library(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    size_t size = (size_t)getpagesize();
+    void *mapped = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    int r = mapped == MAP_FAILED ? -errno : 0;
+    if (r == 0)
+        (void)munmap(mapped, size);
+    (void)close(fd);
+    return r;
+}
+
+static int run_probe(void *argument)
+{
+    struct probe *probe = argument;
+    enum privileges_step step;
+    int r = probe->privileges != NULL ? privileges_apply(probe->privileges, &step) : 0;
+    probe->result = r < 0 ? r : map_library(probe->path);
+    _exit(0);
+}
+
+static void reap_one(pid_t pid)
 {
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
 }
 
-int child_spawn(const struct child_spec *spec, pid_t *ret_pid, struct child_failure *ret_failure)
+/* Returns the pid of the child, which has left our memory, or -errno. */
+static int run_in_child(int (*run)(void *), void *argument, bool changes_ids)
 {
     static _Alignas(4096) char stack[STACK_BYTES];
-    struct start start = { .spec = spec };
-
-    int dumpable = spec->privileges != NULL ? prctl(PR_GET_DUMPABLE, 0L, 0L, 0L, 0L) : 0;
+    int dumpable = changes_ids ? prctl(PR_GET_DUMPABLE, 0L, 0L, 0L, 0L) : 0;
     int saved_errno = errno;
-    int pid = clone(run_child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
+    int pid = clone(run, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
     if (pid < 0)
-        start.failure = (struct child_failure){ .stage = CHILD_STAGE_CLONE, .error = errno };
+        pid = -errno;
     (void)madvise(stack, sizeof stack, MADV_DONTNEED); /* not needed before the next worker */
     errno = saved_errno;
     if (dumpable == 1) /* a change of ids by the child cleared it for the memory we share, prctl(2) */
         (void)prctl(PR_SET_DUMPABLE, 1L, 0L, 0L, 0L);
+    return pid;
+}
+
+int child_can_load(const char *path, const struct privileges *privileges)
+{
+    struct probe probe = { .path = path, .privileges = privileges, .result = -ECHILD };
+    int pid = run_in_child(run_probe, &probe, privileges != NULL);
+    if (pid < 0)
+        return pid;
+    reap_one(pid);
+    return probe.result;
+}
+
+int child_spawn(const struct child_spec *spec, pid_t *ret_pid, struct child_failure *ret_failure)
+{
+    struct start start = { .spec = spec };
+    int pid = run_in_child(run_child, &start, spec->privileges != NULL);
+    if (pid < 0)
+        start.failure = (struct child_failure){ .stage = CHILD_STAGE_CLONE, .error = -pid };
     if (start.failure.error == 0) {
         *ret_pid = pid;
         *ret_failure = (struct child_failure){ 0 };
         return 0;
     }
     if (pid > 0)
-        reap_failed(pid);
+        reap_one(pid);
     *ret_failure = start.failure;
     return -start.failure.error;
 }

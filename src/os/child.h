@@ -51,6 +51,12 @@ const char *child_stage_name(const struct child_failure *failure);
 /* Returns 0 and the pid, or -errno with *ret_failure filled; the child is then reaped. */
 int child_spawn(const struct child_spec *spec, pid_t *ret_pid, struct child_failure *ret_failure);
 
+/*
+ * Whether a library can be loaded by a worker with these privileges (NULL:
+ * ours), found out by a child that tries. 0 or -errno.
+ */
+int child_can_load(const char *path, const struct privileges *privileges);
+
 struct child_end {
     pid_t pid; /* 0: no child has ended */
     bool signaled;

@@ -158,21 +158,45 @@ static void put_setting(struct build *build, char *const *inherited, const struc
     }
 }
 
-static void put_library(struct build *build, const char *library, const char *user_preload)
+/* Extend the string that was put last. */
+static void extend(struct build *build, const char *text)
 {
-    if (user_preload && preloads(user_preload, library)) {
-        note(build->out->kept, "LD_PRELOAD", NULL);
-        return;
+    build->text = stpcpy(build->text - 1, text) + 1;
+}
+
+static void put_libraries(struct build *build, const char *user_preload)
+{
+    const struct allocator_plan *plan = build->plan;
+    const char *value = NULL;
+    bool kept = false;
+    for (size_t i = 0; i < plan->libraries; i++) {
+        if (user_preload && preloads(user_preload, plan->library[i])) {
+            kept = true;
+            continue;
+        }
+        if (value)
+            extend(build, ":");
+        else
+            value = put(build, "LD_PRELOAD", "", "");
+        extend(build, plan->library[i]);
     }
-    char *value = put(build, "LD_PRELOAD", library, user_preload && user_preload[0] != '\0' ? ":" : "");
-    build->text = stpcpy(value + strlen(value), user_preload ? user_preload : "") + 1;
-    note(build->out->set, "LD_PRELOAD", library);
+    if (kept)
+        note(build->out->kept, "LD_PRELOAD", NULL);
+    if (!value)
+        return;
+    note(build->out->set, "LD_PRELOAD", value);
+    if (user_preload && user_preload[0] != '\0') {
+        extend(build, ":");
+        extend(build, user_preload);
+    }
 }
 
 /* Room for all strings that may become ours. */
 static size_t text_size(const struct allocator_plan *plan, const char *user_preload, const char *user_tunables)
 {
-    size_t size = sizeof "LD_PRELOAD=" + strlen(plan->library) + 1 + sizeof "LISTEN_PID=" + PID_TEXT_MAX;
+    size_t size = sizeof "LD_PRELOAD=" + sizeof "LISTEN_PID=" + PID_TEXT_MAX;
+    for (size_t i = 0; i < plan->libraries; i++)
+        size += strlen(plan->library[i]) + 1;
     if (user_preload)
         size += strlen(user_preload);
     if (user_tunables)
@@ -195,7 +219,7 @@ int allocator_environment_build(char *const *inherited, const struct allocator_p
     memset(out, 0, sizeof *out);
     out->path = find(inherited, "PATH");
     bool renumber = names_pid(find(inherited, "LISTEN_PID"), own_pid);
-    if (plan->count == 0 && plan->library[0] == '\0' && !renumber) {
+    if (plan->count == 0 && plan->libraries == 0 && !renumber) {
         out->env = (char **)inherited;
         return 0;
     }
@@ -217,8 +241,7 @@ int allocator_environment_build(char *const *inherited, const struct allocator_p
     build.text = (char *)(block + pointers);
     for (size_t i = 0; i < plan->count; i++)
         put_setting(&build, inherited, &plan->setting[i]);
-    if (plan->library[0] != '\0')
-        put_library(&build, plan->library, user_preload);
+    put_libraries(&build, user_preload);
     if (build.our_tunables)
         note(out->set, "GLIBC_TUNABLES", build.our_tunables);
     if (renumber) {

@@ -23,6 +23,8 @@ enum {
     FILE_PATH_MAX = 64,  /* "/proc/2147483647/status" and the like */
     STAT_TEXT_MAX = 512, /* holds the first 22 fields at their widest */
     STATM_TEXT_MAX = 48, /* holds the first 2 fields at their widest; the rest is not asked for */
+    MASK_LABEL_SIZE = sizeof "\nSigCgt:\t",
+    SIGNAL_THREAD = 1 << 0, /* PIDFD_SIGNAL_THREAD of linux/pidfd.h, which the headers do not have yet */
     WINDOW_MAX = 4096
 };
 
@@ -112,13 +114,16 @@ static int hex_digit(char c)
     return -1;
 }
 
-int process_parse_caught(const char *text, size_t size, uint64_t *ret_mask)
+int process_parse_mask(const char *text, size_t size, enum process_mask which, uint64_t *ret_mask)
 {
-    static const char label[] = "\nSigCgt:\t"; /* never the first line; "Name:" escapes its newlines */
-    const char *found = memmem(text, size, label, sizeof label - 1);
+    /* Never the first line; "Name:" escapes its newlines. */
+    static const char labels[][MASK_LABEL_SIZE] = {
+        [PROCESS_BLOCKED] = "\nSigBlk:\t", [PROCESS_CAUGHT] = "\nSigCgt:\t"
+    };
+    const char *found = memmem(text, size, labels[which], MASK_LABEL_SIZE - 1);
     if (!found)
         return -EINVAL;
-    size_t at = (size_t)(found - text) + sizeof label - 1;
+    size_t at = (size_t)(found - text) + MASK_LABEL_SIZE - 1;
     size_t first = at;
     uint64_t mask = 0;
     for (; at < size && hex_digit(text[at]) >= 0; at++) {
@@ -197,9 +202,9 @@ static ssize_t window_next(struct window *window)
     return (ssize_t)window->size;
 }
 
-int process_caught(pid_t pid, uint64_t *ret_mask)
+int process_mask(pid_t pid, enum process_mask which, uint64_t *ret_mask)
 {
-    /* The line before, `Groups:`, may have 65536 numbers; ours has at most 27 bytes with both newlines. */
+    /* The line before them, `Groups:`, may have 65536 numbers; ours has at most 27 bytes with both newlines. */
     struct window window = { .fd = open_file(pid, "status"), .keep = 32 };
     if (window.fd < 0)
         return window.fd;
@@ -210,7 +215,7 @@ int process_caught(pid_t pid, uint64_t *ret_mask)
             result = (int)size;
             break;
         }
-        result = process_parse_caught(window_text, (size_t)size, ret_mask);
+        result = process_parse_mask(window_text, (size_t)size, which, ret_mask);
     }
     (void)close(window.fd);
     return result;
@@ -302,9 +307,9 @@ static int pidfd_open_pid(pid_t pid)
     return fd < 0 ? -errno : (int)fd;
 }
 
-static int pidfd_signal(int pid_fd, int number)
+static int pidfd_signal(int pid_fd, int number, unsigned flags)
 {
-    return syscall(SYS_pidfd_send_signal, pid_fd, number, NULL, 0) < 0 ? -errno : 0;
+    return syscall(SYS_pidfd_send_signal, pid_fd, number, NULL, flags) < 0 ? -errno : 0;
 }
 
 /* That the number still means this process. */
@@ -340,7 +345,7 @@ int process_open(struct process *ret_process, pid_t pid, uint64_t start_ticks)
     if ((start_ticks != 0 && stat.start_ticks != start_ticks) || stat.state == 'Z' || stat.state == 'X')
         goto fail;
     /* The pidfd's process has not been reaped, so the number was its own all along, in both reads above. */
-    r = pidfd_signal(process.pid_fd, 0);
+    r = pidfd_signal(process.pid_fd, 0, 0);
     if (r < 0 && r != -EPERM)
         goto fail;
     process.start_ticks = stat.start_ticks;
@@ -387,7 +392,7 @@ int process_signal(const struct process *process, int number, bool must_handle)
     if (number < 0 || number > 64 || (must_handle && number == 0))
         return -EINVAL;
     if (must_handle) {
-        r = process_caught(process->pid, &caught);
+        r = process_mask(process->pid, PROCESS_CAUGHT, &caught);
         if (r < 0)
             return r;
     }
@@ -397,7 +402,30 @@ int process_signal(const struct process *process, int number, bool must_handle)
     if (must_handle && !(caught >> (number - 1) & 1))
         return -ENOTSUP;
     /* Fails with ESRCH once it has been reaped: what was read above was not another's, then. */
-    return pidfd_signal(process->pid_fd, number);
+    return pidfd_signal(process->pid_fd, number, 0);
+}
+
+int process_ask_agent(const struct process *process)
+{
+    struct process_stat stat;
+    uint64_t blocked = 0;
+    uint64_t caught = 0;
+    int r = process_mask(process->pid, PROCESS_BLOCKED, &blocked);
+    if (r == 0)
+        r = process_mask(process->pid, PROCESS_CAUGHT, &caught);
+    if (r == 0)
+        r = check_identity(process, &stat);
+    if (r < 0)
+        return r;
+    if ((caught >> (SIGURG - 1) & 1) == 0)
+        return -ENOTSUP;
+    if ((blocked >> (SIGURG - 1) & 1) != 0)
+        return pidfd_signal(process->pid_fd, SIGURG, 0);
+    r = pidfd_signal(process->pid_fd, SIGURG, SIGNAL_THREAD);
+    if (r != -EINVAL)
+        return r;
+    /* Before Linux 6.9. Should the number have become another's just now: that one ignores it, signal(7). */
+    return syscall(SYS_tgkill, process->pid, process->pid, SIGURG) < 0 ? -errno : 0;
 }
 
 int process_wake(const struct process *process)
@@ -406,5 +434,5 @@ int process_wake(const struct process *process)
     int r = check_identity(process, &stat);
     if (r < 0)
         return r;
-    return stat.state == 'T' ? pidfd_signal(process->pid_fd, SIGCONT) : 0;
+    return stat.state == 'T' ? pidfd_signal(process->pid_fd, SIGCONT, 0) : 0;
 }

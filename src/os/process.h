@@ -70,14 +70,24 @@ int process_cpu_ms(pid_t pid, uint64_t *ret_ms);
 
 int process_stat(pid_t pid, struct process_stat *ret_stat);
 
-/* Bit n - 1 of mask: signal n has a handler (SigCgt of /proc/PID/status). */
-int process_caught(pid_t pid, uint64_t *ret_mask);
+/* Lines of /proc/PID/status, proc(5): what its main thread blocks, and what the process has handlers for. */
+enum process_mask { PROCESS_BLOCKED, PROCESS_CAUGHT };
+
+/* Bit n - 1 of mask: signal n. */
+int process_mask(pid_t pid, enum process_mask which, uint64_t *ret_mask);
 
 /*
  * Send through the pidfd. must_handle: only after SigCgt was read and shows a
  * handler, else -ENOTSUP. The process is first made sure of by its start time.
  */
 int process_signal(const struct process *process, int number, bool must_handle);
+
+/*
+ * Send SIGURG, which asks the agent inside (trimtab/agent.h), if it is handled,
+ * else -ENOTSUP. To the main thread alone where that does not block it: a wait
+ * that another thread is in is not disturbed.
+ */
+int process_ask_agent(const struct process *process);
 
 /* CONT if it is stopped (state T). */
 int process_wake(const struct process *process);
@@ -138,7 +148,7 @@ uint64_t process_age_ms(uint64_t start_ticks);
 int process_parse_stat(const char *text, size_t size, struct process_stat *ret_stat);
 int process_parse_statm(const char *text, size_t size, uint64_t *ret_pages);
 int process_parse_exact(const char *text, size_t size, uint64_t *ret_pss_bytes, uint64_t *ret_uss_bytes);
-int process_parse_caught(const char *text, size_t size, uint64_t *ret_mask);
+int process_parse_mask(const char *text, size_t size, enum process_mask which, uint64_t *ret_mask);
 int process_parse_generation(const char *text, size_t size, uint64_t *ret_generation);
 
 #endif

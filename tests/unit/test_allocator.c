@@ -257,7 +257,8 @@ static void nothing_to_do_copies_nothing(void **state)
 static void unset_variables_are_set(void **state)
 {
     (void)state;
-    struct allocator_plan plan = { .library = "/usr/lib/libjemalloc.so.2" };
+    struct allocator_plan plan = { 0 };
+    allocator_plan_preload(&plan, "/usr/lib/libjemalloc.so.2");
     allocator_plan_add(&plan, "MALLOC_ARENA_MAX", "2");
     allocator_plan_add(&plan, "MALLOC_CONF", "narenas:1,tcache:false");
     char *inherited[] = { "HOME=/", "no equals sign", "MALLOC_ARENA_MAXIMUM=1", "PATH=/bin", "", NULL };
@@ -378,7 +379,8 @@ static void library_goes_in_front(void **state)
         { "/opt/xlibm.so.2", "/usr/lib/libm.so.2:/opt/xlibm.so.2" },
         { "/usr/lib/libm.so.2.0", "/usr/lib/libm.so.2:/usr/lib/libm.so.2.0" },
     };
-    static const struct allocator_plan plan = { .library = "/usr/lib/libm.so.2" };
+    struct allocator_plan plan = { 0 };
+    allocator_plan_preload(&plan, "/usr/lib/libm.so.2");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char preload[128];
         (void)snprintf(preload, sizeof preload, "LD_PRELOAD=%s", cases[i].before);
@@ -387,6 +389,34 @@ static void library_goes_in_front(void **state)
         assert_string_equal(built_value("LD_PRELOAD"), cases[i].after ? cases[i].after : cases[i].before);
         assert_string_equal(built.set, cases[i].after ? "LD_PRELOAD=/usr/lib/libm.so.2" : "");
         assert_string_equal(built.kept, cases[i].after ? "" : "LD_PRELOAD");
+        drop(inherited);
+    }
+}
+
+static void two_libraries_keep_their_order(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *after, *set, *kept;
+    } cases[] = {
+        { "", "/usr/lib/libm.so.2:/usr/lib/a.so", "LD_PRELOAD=/usr/lib/libm.so.2:/usr/lib/a.so", "" },
+        { "/x.so", "/usr/lib/libm.so.2:/usr/lib/a.so:/x.so", "LD_PRELOAD=/usr/lib/libm.so.2:/usr/lib/a.so", "" },
+        { "/opt/a.so:/x.so", "/usr/lib/libm.so.2:/opt/a.so:/x.so", "LD_PRELOAD=/usr/lib/libm.so.2", "LD_PRELOAD" },
+        { "/opt/libm.so.2", "/usr/lib/a.so:/opt/libm.so.2", "LD_PRELOAD=/usr/lib/a.so", "LD_PRELOAD" },
+        { "/opt/a.so /opt/libm.so.2", "/opt/a.so /opt/libm.so.2", "", "LD_PRELOAD" },
+    };
+    struct allocator_plan plan = { 0 };
+    allocator_plan_preload(&plan, "/usr/lib/libm.so.2");
+    allocator_plan_preload(&plan, "/usr/lib/a.so");
+    allocator_plan_preload(&plan, "/usr/lib/one_too_many.so");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char preload[128];
+        (void)snprintf(preload, sizeof preload, "LD_PRELOAD=%s", cases[i].before);
+        char *inherited[] = { preload, NULL };
+        build(inherited, &plan);
+        assert_string_equal(built_value("LD_PRELOAD"), cases[i].after);
+        assert_string_equal(built.set, cases[i].set);
+        assert_string_equal(built.kept, cases[i].kept);
         drop(inherited);
     }
 }
@@ -429,7 +459,8 @@ static void largest_plan_fits(void **state)
     struct allocator_plan plan = { .override = true };
     static char value[400], tunables[5000], preload[70000], names[ALLOCATOR_SETTINGS_MAX][24];
     memset(value, 'v', sizeof value - 1);
-    memset(plan.library, 'l', sizeof plan.library - 1);
+    for (plan.libraries = 0; plan.libraries < ALLOCATOR_LIBRARIES_MAX; plan.libraries++)
+        memset(plan.library[plan.libraries], 'l' + (int)plan.libraries, sizeof plan.library[0] - 1);
     for (int i = 0; i < ALLOCATOR_SETTINGS_MAX; i++) {
         (void)snprintf(names[i], sizeof names[i], i == 0 ? "MALLOC_ARENA_MAX" : "NAME_%d", i);
         allocator_plan_add(&plan, names[i], value);
@@ -446,7 +477,8 @@ static void largest_plan_fits(void **state)
     assert_int_equal(strlen(built_value("MALLOC_ARENA_MAX")), 255);
     assert_int_equal(strlen(built_value("NAME_7")), 255);
     assert_null(built_value("ONE_TOO_MANY"));
-    assert_int_equal(strlen(built_value("LD_PRELOAD")), PROGRAM_PATH_MAX - 1 + 1 + sizeof preload - 12);
+    assert_int_equal(strlen(built_value("LD_PRELOAD")),
+                     ALLOCATOR_LIBRARIES_MAX * PROGRAM_PATH_MAX + sizeof preload - 12);
     assert_int_equal(strlen(built_value("GLIBC_TUNABLES")), sizeof tunables - 41);
     assert_string_equal(built_value("LISTEN_PID"), "2147483647");
     assert_in_range(strlen(built.set), 255, ALLOCATOR_NAMES_MAX - 1);
@@ -467,6 +499,7 @@ int main(void)
         cmocka_unit_test(tunables_count_as_set),
         cmocka_unit_test(tunables_that_win_are_taken_out),
         cmocka_unit_test(library_goes_in_front),
+        cmocka_unit_test(two_libraries_keep_their_order),
         cmocka_unit_test(listen_pid_can_be_written),
         cmocka_unit_test(largest_plan_fits),
     };

@@ -98,10 +98,10 @@ static void own_process_is_seen(void **state)
     (void)munmap(memory, grown);
 
     (void)signal(SIGUSR2, on_signal);
-    assert_int_equal(process_caught(getpid(), &mask), 0);
+    assert_int_equal(process_mask(getpid(), PROCESS_CAUGHT, &mask), 0);
     assert_true(mask >> (SIGUSR2 - 1) & 1);
     (void)signal(SIGUSR2, SIG_DFL);
-    assert_int_equal(process_caught(getpid(), &mask), 0);
+    assert_int_equal(process_mask(getpid(), PROCESS_CAUGHT, &mask), 0);
     assert_false(mask >> (SIGUSR2 - 1) & 1);
     process_close(&process);
     process_close(&process);
@@ -132,7 +132,7 @@ static void ended_processes_are_told_from_living_ones(void **state)
     assert_int_equal(process_signal(&process, SIGUSR1, true), -ESRCH);
     assert_int_equal(process_wake(&process), -ESRCH);
     assert_int_equal(process_stat(pid, &stat), -ESRCH);
-    assert_int_equal(process_caught(pid, &mask), -ESRCH);
+    assert_int_equal(process_mask(pid, PROCESS_CAUGHT, &mask), -ESRCH);
     assert_int_equal(process_executable(pid, &executable), -ESRCH);
     assert_int_equal(process_command_line(pid, (char[8]){ 0 }, 8), -ESRCH);
     assert_int_equal(process_maps_contain(pid, "x"), -ESRCH);
@@ -286,7 +286,7 @@ static void mask_is_found_behind_many_groups(void **state)
     int rounds = 0;
     while (read(up[0], &byte, 1) == 1) { /* ends of the chunks fall everywhere in the line */
         uint64_t mask = 0;
-        assert_int_equal(process_caught(pid, &mask), 0);
+        assert_int_equal(process_mask(pid, PROCESS_CAUGHT, &mask), 0);
         assert_true(mask >> (SIGUSR1 - 1) & 1);
         assert_int_equal(write(down[1], "", 1), 1);
         rounds++;

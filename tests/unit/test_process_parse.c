@@ -164,7 +164,8 @@ static void caught_mask_is_parsed(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         size_t size = strlen(cases[i].text);
         uint64_t mask = 0;
-        assert_int_equal(process_parse_caught(at_the_edge(cases[i].text, size), size, &mask), cases[i].result);
+        assert_int_equal(process_parse_mask(at_the_edge(cases[i].text, size), size, PROCESS_CAUGHT, &mask),
+                         cases[i].result);
         assert_int_equal(mask, cases[i].mask);
     }
 }
@@ -212,7 +213,8 @@ static void random_bytes_do_no_harm(void **state)
         uint64_t number;
         (void)process_parse_stat(edge, size, &stat);
         (void)process_parse_statm(edge, size, &number);
-        (void)process_parse_caught(edge, size, &number);
+        (void)process_parse_mask(edge, size, PROCESS_CAUGHT, &number);
+        (void)process_parse_mask(edge, size, PROCESS_BLOCKED, &number);
         (void)process_parse_generation(edge, size, &number);
     }
 }

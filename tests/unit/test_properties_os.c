@@ -72,6 +72,11 @@ static void a_stat_line_is_read_back_whatever_the_name(void **state)
 }
 
 /* A parser of one number, a text that holds it at %s, and whether it is written in hexadecimal. */
+static int parse_caught(const char *text, size_t size, uint64_t *ret_mask)
+{
+    return process_parse_mask(text, size, PROCESS_CAUGHT, ret_mask);
+}
+
 struct number_text {
     int (*parse)(const char *text, size_t size, uint64_t *ret_number);
     const char *before, *behind;
@@ -80,7 +85,7 @@ struct number_text {
 
 static const struct number_text number_texts[] = {
     { process_parse_statm, "8321 ", " 1000 2 0 900 0\n", false },
-    { process_parse_caught, "Name:\tpython3\nSigIgn:\t0000000001001000\nSigCgt:\t", "\nCapInh:\t0\n", true },
+    { parse_caught, "Name:\tpython3\nSigIgn:\t0000000001001000\nSigCgt:\t", "\nCapInh:\t0\n", true },
     { process_parse_generation, "0.00 0.01 0.05 2/345 ", "\n", false },
 };
 
