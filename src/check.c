@@ -80,7 +80,7 @@ static void print_lines(const struct setup *setup)
     print_threshold("container recycle at", &fleet->container_recycle_at, setup->limit_bytes);
     print_pressure(setup);
     if (setup->watches && !fleet->can_trim)
-        (void)dprintf(STDOUT_FILENO, "; no process is asked to trim: [trim] signal is none\n");
+        (void)dprintf(STDOUT_FILENO, "; no process is asked to trim\n");
 }
 
 static void print_program(const struct setup *setup)
@@ -96,8 +96,12 @@ static void print_program(const struct setup *setup)
     if (setup->library_problem != ALLOCATOR_FINE)
         (void)dprintf(STDOUT_FILENO, "; allocator: %s %s\n", allocator_problem_text(setup->library_problem),
                       setup->library);
-    else if (setup->plan.library[0] != '\0')
-        (void)dprintf(STDOUT_FILENO, "; allocator: %s\n", setup->plan.library);
+    else if (setup->library[0] != '\0')
+        (void)dprintf(STDOUT_FILENO, "; allocator: %s\n", setup->library);
+    if (setup->agent_problem != ALLOCATOR_FINE)
+        (void)dprintf(STDOUT_FILENO, "; agent: %s\n", allocator_problem_text(setup->agent_problem));
+    else if (setup->agent_loaded)
+        (void)dprintf(STDOUT_FILENO, "; agent: %s\n", setup->agent_fd < 0 ? setup->agent : "the one inside trimtab");
     if (setup->environment.set[0] != '\0')
         (void)dprintf(STDOUT_FILENO, "; environment set: %s\n", setup->environment.set);
     if (setup->environment.kept[0] != '\0')

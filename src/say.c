@@ -56,14 +56,40 @@ static void say_trim(const struct fleet_decision *decision, bool dry_run)
               dry_field(dry_run));
 }
 
-static void say_trimmed(const struct fleet_decision *decision)
+static const char *allocator_name(uint16_t allocator)
+{
+    switch (allocator) {
+    case TRIMTAB_AGENT_GLIBC:
+        return "glibc";
+    case TRIMTAB_AGENT_JEMALLOC:
+        return "jemalloc";
+    case TRIMTAB_AGENT_TCMALLOC:
+        return "tcmalloc";
+    case TRIMTAB_AGENT_MIMALLOC:
+        return "mimalloc";
+    default:
+        return "none";
+    }
+}
+
+static struct log_field figure(const char *key, uint64_t bytes)
+{
+    return bytes == TRIMTAB_AGENT_UNKNOWN ? omitted() : log_bytes(key, bytes);
+}
+
+void say_trimmed(const struct fleet_decision *decision, const struct trimtab_agent_report *report)
 {
     uint64_t freed = decision->before_bytes > decision->rss_bytes ? decision->before_bytes - decision->rss_bytes : 0;
     uint32_t yield = (uint32_t)(freed / (decision->before_bytes / 10000 + 1));
-    log_event(LOG_INFO, "trim", log_number("pid", decision->pid), log_bytes("rss_before", decision->before_bytes),
-              log_bytes("rss_after", decision->rss_bytes), log_ms("took", decision->took_ms),
-              log_permyriad("yield", yield), log_text("reason", reason_name(decision->reason)),
-              decision->eta_ms == FLEET_NEVER ? omitted() : log_ms("eta", decision->eta_ms));
+    log_event(
+        LOG_INFO, "trim", log_number("pid", decision->pid), log_bytes("rss_before", decision->before_bytes),
+        log_bytes("rss_after", decision->rss_bytes),
+        log_ms("took", report != NULL ? report->took_ns / 1000000 : decision->took_ms), log_permyriad("yield", yield),
+        log_text("allocator", report != NULL ? allocator_name(report->allocator) : NULL),
+        report != NULL ? figure("held", report->held_bytes) : omitted(),
+        report != NULL ? figure("used", report->used_bytes) : omitted(),
+        log_text("reason", reason_name(decision->reason)), log_text("report", decision->unanswered > 0 ? "none" : NULL),
+        decision->eta_ms == FLEET_NEVER ? omitted() : log_ms("eta", decision->eta_ms));
 }
 
 static void say_verdict(const struct fleet_decision *decision)
@@ -97,7 +123,7 @@ void say_decision(const struct fleet_decision *decision, bool dry_run)
         say_trim(decision, dry_run);
         break;
     case FLEET_TRIMMED:
-        say_trimmed(decision);
+        say_trimmed(decision, NULL);
         break;
     case FLEET_VERDICT:
         say_verdict(decision);
@@ -124,4 +150,9 @@ void say_decision(const struct fleet_decision *decision, bool dry_run)
             eta_field(decision->eta_ms));
         break;
     }
+}
+
+void say_warning(const char *what, pid_t pid, int error)
+{
+    log_warning(what, log_number("pid", pid), error);
 }

@@ -7,10 +7,18 @@
 #define TRIMTAB_SAY_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "policy/fleet.h"
+#include "trimtab/agent.h"
 
 /* dry_run: nothing is done, and the line says so. */
 void say_decision(const struct fleet_decision *decision, bool dry_run);
+
+/* FLEET_TRIMMED; report: the agent's of this trim, NULL: there is none. */
+void say_trimmed(const struct fleet_decision *decision, const struct trimtab_agent_report *report);
+
+/* error: errno, 0: there is none. */
+void say_warning(const char *what, pid_t pid, int error);
 
 #endif

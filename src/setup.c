@@ -10,6 +10,7 @@
 
 #include "config/units.h"
 #include "os/account.h"
+#include "preload.h"
 #include "rules.h"
 
 __attribute__((format(printf, 2, 3))) static int refuse(struct setup *setup, const char *format, ...)
@@ -75,8 +76,28 @@ static void translate_policy(struct setup *setup)
     setup->life = rules_life(config);
     setup->fleet = rules_fleet(config);
     setup->fleet.dry_run = setup->options.dry_run;
-    setup->watches = fleet_has_work(&setup->fleet);
+    setup->fleet.can_trim = setup->fleet.can_trim && setup->load.memory;
+    bool by_agent = setup->fleet.can_trim && setup->fleet.expects_reports;
+    setup->agent_wanted = config->allocator.agent == CONFIG_AGENT_YES || by_agent;
+}
 
+static void inspect_program(struct setup *setup)
+{
+    if (!setup->load.any || setup->options.program == NULL)
+        return;
+    const char *path = getenv("PATH");
+    setup->program_error = program_inspect(setup->options.program[0], path, &setup->program);
+    if (setup->program_error == -ENOEXEC) /* a script without #!: the shell will run it */
+        setup->program_error = program_inspect("/bin/sh", path, &setup->program);
+    setup->program_known = setup->program_error == 0;
+}
+
+/* What follows from the policy and from what was found. */
+static void conclude(struct setup *setup)
+{
+    if (setup->fleet.expects_reports && setup->program_known)
+        setup->fleet.can_trim = setup->fleet.can_trim && setup->agent_loaded;
+    setup->watches = fleet_has_work(&setup->fleet);
     bool recycles = is_set(&setup->fleet.recycle_at) || is_set(&setup->fleet.container_recycle_at);
     bool recycles_worker = recycles && !setup->options.dry_run &&
                            (setup->target != TARGET_CHILDREN || setup->fleet.method == FLEET_METHOD_RESPAWN);
@@ -94,52 +115,8 @@ static int find_limit(struct setup *setup)
     return r < 0 ? refuse(setup, "cannot find the memory limit: %s; set [watch] limit", strerror(-r)) : 0;
 }
 
-static void add_number(struct allocator_plan *plan, const char *name, const struct config_optional *value)
-{
-    char text[24];
-    if (!value->set)
-        return;
-    (void)snprintf(text, sizeof text, "%lld", (long long)value->value);
-    allocator_plan_add(plan, name, text);
-}
-
-static void plan_allocator(struct setup *setup)
-{
-    const struct config_allocator *config = &setup->load.config.allocator;
-    struct allocator_plan *plan = &setup->plan;
-
-    plan->override = config->override;
-    if (config->arena_max.value > 0)
-        add_number(plan, "MALLOC_ARENA_MAX", &config->arena_max);
-    add_number(plan, "MALLOC_TRIM_THRESHOLD_", &config->trim_threshold);
-    add_number(plan, "MALLOC_MMAP_THRESHOLD_", &config->mmap_threshold);
-    add_number(plan, "MALLOC_TOP_PAD_", &config->top_pad);
-    if (config->malloc_conf[0] != '\0')
-        allocator_plan_add(plan, "MALLOC_CONF", config->malloc_conf);
-    if (config->pythonmalloc[0] != '\0')
-        allocator_plan_add(plan, "PYTHONMALLOC", config->pythonmalloc);
-    if (strcmp(config->malloc, "inherit") == 0 || !setup->program_known)
-        return;
-    setup->library_problem = allocator_find(config->malloc, &setup->program, "", setup->library, sizeof setup->library);
-    if (setup->library_problem != ALLOCATOR_FINE)
-        return;
-    memcpy(plan->library, setup->library, strlen(setup->library) + 1);
-    const char *file = strrchr(setup->library, '/') + 1;
-    (void)snprintf(setup->library_stem, sizeof setup->library_stem, "/%.*s", (int)strcspn(file, "."), file);
-}
-
 static int prepare_environment(struct setup *setup, char **environment)
 {
-    if (setup->load.any) {
-        if (setup->options.program != NULL) {
-            const char *path = getenv("PATH");
-            setup->program_error = program_inspect(setup->options.program[0], path, &setup->program);
-            if (setup->program_error == -ENOEXEC) /* a script without #!: the shell will run it */
-                setup->program_error = program_inspect("/bin/sh", path, &setup->program);
-            setup->program_known = setup->program_error == 0;
-        }
-        plan_allocator(setup);
-    }
     int r = allocator_environment_build(environment, &setup->plan, (long)getpid(), &setup->environment);
     return r < 0 ? refuse(setup, "cannot make the worker's environment: %s", strerror(-r)) : 0;
 }
@@ -178,7 +155,7 @@ static void choose_kept_capabilities(struct setup *setup)
 {
     uint64_t held = setup->held_capabilities = privileges_held();
     uint64_t needed = capability(CAP_KILL);
-    if (setup->watches || setup->plan.library[0] != '\0') {
+    if (setup->watches || setup->plan.libraries > 0) {
         /* To look into a worker one needs this, or all that the worker has (ptrace(2)). */
         bool same_user = !setup->privileges.set_ids && !setup->privileges.set_capabilities;
         needed |= (held & capability(CAP_SYS_PTRACE)) == 0 && same_user ? held : capability(CAP_SYS_PTRACE);
@@ -195,11 +172,16 @@ static void choose_kept_capabilities(struct setup *setup)
 int setup_prepare(struct setup *setup, char **environment)
 {
     translate_policy(setup);
+    if (prepare_privileges(setup) < 0)
+        return -1;
+    inspect_program(setup);
+    preload_plan(setup);
+    conclude(setup);
     if (find_limit(setup) < 0)
         return -1;
     if (setup->watches && rules_check(&setup->fleet, setup->limit_bytes, setup->error, sizeof setup->error) < 0)
         return -1;
-    if (prepare_environment(setup, environment) < 0 || prepare_privileges(setup) < 0)
+    if (prepare_environment(setup, environment) < 0)
         return -1;
     choose_kept_capabilities(setup);
     return 0;

@@ -31,8 +31,10 @@ struct setup {
     struct cgroup cgroup;
     struct program program;
     struct allocator_plan plan;
-    char library[PROGRAM_PATH_MAX];  /* what was found, fit or not */
-    char library_stem[NAME_MAX + 1]; /* its file name up to ".so", as it is also when links are followed */
+    char library[PROGRAM_PATH_MAX]; /* what was found, fit or not */
+    char agent[PROGRAM_PATH_MAX];
+    /* Of plan.library: what the maps of a process show where it is loaded. */
+    char library_stem[ALLOCATOR_LIBRARIES_MAX][NAME_MAX + 1];
     char error[SETUP_ERROR_MAX];
 
     struct options options;
@@ -48,6 +50,11 @@ struct setup {
     uint64_t kept_capabilities; /* and once the worker runs */
     uint64_t limit_bytes;
     enum allocator_problem library_problem;
+    bool agent_wanted;
+    enum allocator_problem agent_problem; /* and why it cannot be had */
+    bool agent_loaded;
+    int agent_fd;         /* the one inside, as a memory file; -1: it is none */
+    char report_name[32]; /* of the socket for reports; empty: none is wanted */
     struct privileges privileges;
     struct allocator_environment environment;
     struct config_load load;

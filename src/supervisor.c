@@ -47,10 +47,13 @@ static void settle(struct supervisor *supervisor)
 {
     const struct setup *setup = supervisor->setup;
     if (!setup->may_restart) {
-        int keep[4 + CGROUP_DESCRIPTORS_MAX] = { supervisor->loop.epoll_fd, supervisor->loop.signal_fd,
-                                                 log_descriptor(), watch_descriptor(&supervisor->watch) };
-        int count = cgroup_descriptors(&setup->cgroup, keep + 4, CGROUP_DESCRIPTORS_MAX);
-        int r = descriptors_close_except(keep, 4 + (size_t)count);
+        enum { OWN = 4 };
+        int keep[OWN + WATCH_DESCRIPTORS + CGROUP_DESCRIPTORS_MAX] = { supervisor->loop.epoll_fd,
+                                                                       supervisor->loop.signal_fd, log_descriptor(),
+                                                                       setup->agent_fd };
+        watch_descriptors(&supervisor->watch, keep + OWN);
+        int count = cgroup_descriptors(&setup->cgroup, keep + OWN + WATCH_DESCRIPTORS, CGROUP_DESCRIPTORS_MAX);
+        int r = descriptors_close_except(keep, OWN + WATCH_DESCRIPTORS + (size_t)count);
         if (r < 0)
             warn("cannot close the inherited descriptors", -r);
     }
@@ -84,7 +87,7 @@ static int start_worker(struct supervisor *supervisor, struct child_failure *ret
         settle(supervisor);
     supervisor->settled = true;
     watch_worker_started(&supervisor->watch, pid, now_ms);
-    supervisor->confirm_at_ms = setup->plan.library[0] != '\0' ? now_ms + CONFIRM_AFTER_MS : LOOP_FOREVER;
+    supervisor->confirm_at_ms = setup->plan.libraries > 0 ? now_ms + CONFIRM_AFTER_MS : LOOP_FOREVER;
     supervisor->release_at_ms = now_ms + RELEASE_AFTER_MS;
     return 0;
 }
@@ -265,19 +268,22 @@ static bool take_signals(struct supervisor *supervisor, const struct loop_events
 
 /* ---- time ---- */
 
-static void confirm_library(struct supervisor *supervisor, uint64_t now_ms)
+static void confirm_libraries(struct supervisor *supervisor, uint64_t now_ms)
 {
+    const struct setup *setup = supervisor->setup;
     if (now_ms < supervisor->confirm_at_ms)
         return;
     supervisor->confirm_at_ms = LOOP_FOREVER;
-    const char *library = supervisor->setup->plan.library;
-    int r = process_maps_contain(supervisor->worker_pid, supervisor->setup->library_stem);
-    if (r == 0)
-        log_warning("the allocator library is not loaded in the worker", log_text("library", library), 0);
-    else if (r > 0)
-        log_event(LOG_DEBUG, "allocator", log_text("library", library), log_number("pid", supervisor->worker_pid));
-    else if (r != -ESRCH)
-        log_warning("cannot see whether the allocator library is loaded", log_text("library", library), -r);
+    for (size_t i = 0; i < setup->plan.libraries; i++) {
+        struct log_field library = log_text("library", setup->plan.library[i]);
+        int r = process_maps_contain(supervisor->worker_pid, setup->library_stem[i]);
+        if (r == 0)
+            log_warning("the preloaded library is not loaded in the worker", library, 0);
+        else if (r > 0)
+            log_event(LOG_DEBUG, "preload", library, log_number("pid", supervisor->worker_pid));
+        else if (r != -ESRCH)
+            log_warning("cannot see whether the preloaded library is loaded", library, -r);
+    }
 }
 
 static uint64_t next_deadline_ms(const struct supervisor *supervisor)
@@ -302,7 +308,7 @@ static void keep_time(struct supervisor *supervisor)
     }
     apply(supervisor, life_tick(&supervisor->life, now_ms));
     watch_tick(&supervisor->watch, now_ms);
-    confirm_library(supervisor, now_ms);
+    confirm_libraries(supervisor, now_ms);
 }
 
 void supervisor_run(struct supervisor *supervisor)
@@ -389,6 +395,12 @@ static void say_environment(const struct setup *setup)
         log_event(LOG_WARNING, "warning", log_text("what", allocator_problem_text(setup->library_problem)),
                   log_text("malloc", setup->load.config.allocator.malloc),
                   log_text("library", setup->library[0] != '\0' ? setup->library : NULL));
+    bool nothing_to_gain = setup->agent_problem == ALLOCATOR_STATIC || setup->agent_problem == ALLOCATOR_SET_ID;
+    if (setup->agent_problem != ALLOCATOR_FINE)
+        log_event(nothing_to_gain ? LOG_INFO : LOG_WARNING, nothing_to_gain ? "agent" : "warning",
+                  log_text("what", allocator_problem_text(setup->agent_problem)),
+                  log_text("agent", nothing_to_gain ? NULL : setup->agent),
+                  log_text("help", nothing_to_gain ? NULL : "install libtrimtab-agent.so in /usr/local/lib"));
     if (environment->set[0] != '\0' || environment->kept[0] != '\0')
         log_event(LOG_INFO, "env", log_text("set", environment->set[0] != '\0' ? environment->set : NULL),
                   log_text("kept", environment->kept[0] != '\0' ? environment->kept : NULL));

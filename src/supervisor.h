@@ -33,7 +33,7 @@ struct supervisor {
     uint64_t now_ms;        /* 0: not read in this wake-up */
     uint64_t reap_retry_ms; /* a failed wait is tried again; LOOP_FOREVER: none failed */
     uint64_t release_at_ms; /* the pages of the start are given back once; LOOP_FOREVER: they were */
-    uint64_t confirm_at_ms; /* the preloaded library is looked for in the worker; LOOP_FOREVER: no need */
+    uint64_t confirm_at_ms; /* the preloaded libraries are looked for in the worker; LOOP_FOREVER: no need */
     struct watch watch;
     struct process_list rest; /* scratch for what is left when the worker is gone */
 };

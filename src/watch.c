@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "act.h"
 #include "os/log.h"
+#include "os/report_socket.h"
 #include "pattern.h"
 #include "say.h"
 
@@ -16,7 +18,7 @@ static uint32_t index_home(pid_t pid)
     return (uint32_t)pid * UINT32_C(2654435761) % WATCH_INDEX_SIZE;
 }
 
-static int index_find(const struct watch *watch, pid_t pid)
+int watch_slot(const struct watch *watch, pid_t pid)
 {
     for (uint32_t i = index_home(pid); watch->index[i] != 0; i = (i + 1) % WATCH_INDEX_SIZE) {
         uint16_t slot = (uint16_t)(watch->index[i] - 1);
@@ -51,8 +53,6 @@ static void index_remove(struct watch *watch, uint16_t slot)
     watch->index[gap] = 0;
 }
 
-/* ---- decisions of the fleet into signals and lines ---- */
-
 static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
 {
     return a_ms < b_ms ? a_ms : b_ms;
@@ -64,112 +64,6 @@ static bool say_once(bool *said)
     bool first = !*said;
     *said = true;
     return first;
-}
-
-static void warn_pid(const char *what, pid_t pid, int error)
-{
-    log_warning(what, log_number("pid", pid), error);
-}
-
-static void ask_trim(struct watch *watch, const struct fleet_decision *decision)
-{
-    if (watch->setup->options.dry_run) {
-        say_decision(decision, true);
-        return;
-    }
-    const struct process *process = &watch->known[decision->slot].process;
-    int r = process_signal(process, watch->setup->load.config.trim.signal, true);
-    if (r == 0 || r == -ESRCH) /* its end is told by the pidfd */
-        return;
-    bool news = fleet_refuse_trim(&watch->fleet, decision->slot);
-    if (r == -ENOTSUP && news && say_once(&watch->said_deaf)) /* the others of a pool are hardly different */
-        warn_pid("no handler for [trim] signal, so the process is not asked to trim", decision->pid, 0);
-    else if (r != -ENOTSUP)
-        warn_pid("cannot ask the process to trim", decision->pid, -r);
-}
-
-/*
- * A child that does not handle the signal would die in the middle of its work
- * and is left alone. The worker itself gets what a stop of the container sends.
- */
-static void recycle(struct watch *watch, const struct fleet_decision *decision)
-{
-    if (watch->setup->options.dry_run) {
-        say_decision(decision, true);
-        return;
-    }
-    bool respawn = decision->method == FLEET_METHOD_RESPAWN;
-    const struct process *process = &watch->known[respawn ? FLEET_WORKER : decision->slot].process;
-    if (respawn && watch->life->stopping) { /* its end would be the container's, after a stop that was none */
-        fleet_refuse_recycle(&watch->fleet, FLEET_WORKER);
-        return;
-    }
-    int r = process_signal(process, watch->setup->load.config.recycle.signal, !respawn);
-    if (r == 0) {
-        if (respawn)
-            life_recycle(watch->life);
-        say_decision(decision, false);
-        (void)process_wake(process);
-    } else if (r != -ESRCH) {
-        fleet_refuse_recycle(&watch->fleet, respawn ? FLEET_WORKER : decision->slot);
-        warn_pid(r == -ENOTSUP
-                     ? "no handler for [recycle] signal, so the process is not recycled: its work would be cut"
-                     : "cannot recycle the process",
-                 decision->pid, r == -ENOTSUP ? 0 : -r);
-    }
-}
-
-static void kill_late(struct watch *watch, const struct fleet_decision *decision)
-{
-    if (decision->first)
-        say_decision(decision, false);
-    int r = process_signal(&watch->known[decision->slot].process, SIGKILL, false);
-    if (r < 0 && r != -ESRCH && decision->first)
-        warn_pid("cannot kill the process", decision->pid, -r);
-}
-
-/* Returns what follows from the measure. */
-static struct fleet_decision measure(struct watch *watch, const struct fleet_decision *decision)
-{
-    uint64_t pss_bytes = FLEET_UNKNOWN;
-    uint64_t uss_bytes = FLEET_UNKNOWN;
-    uint64_t begin_us = loop_now_us();
-    int r = process_exact(decision->pid, &pss_bytes, &uss_bytes);
-    if (r < 0) {
-        pss_bytes = uss_bytes = FLEET_UNKNOWN;
-        if (r != -ESRCH && say_once(&watch->said_exact))
-            warn_pid("cannot read PSS and USS, the RSS is used instead (CAP_SYS_PTRACE would help)", decision->pid, -r);
-    }
-    return fleet_measured(&watch->fleet, decision->slot, pss_bytes, uss_bytes, loop_now_us() - begin_us);
-}
-
-static void act(struct watch *watch, const struct fleet_decision *decision)
-{
-    struct fleet_decision next;
-    switch (decision->action) {
-    case FLEET_NONE:
-        break;
-    case FLEET_MEASURE:
-        next = measure(watch, decision);
-        act(watch, &next); /* never a measure again */
-        break;
-    case FLEET_TRIM:
-        ask_trim(watch, decision);
-        break;
-    case FLEET_RECYCLE:
-        recycle(watch, decision);
-        break;
-    case FLEET_KILL:
-        kill_late(watch, decision);
-        break;
-    case FLEET_TRIMMED:
-    case FLEET_VERDICT:
-    case FLEET_REPLACED:
-    case FLEET_HELD:
-    case FLEET_HELPLESS:
-        say_decision(decision, false);
-        break;
-    }
 }
 
 /* ---- processes that come and go ---- */
@@ -252,7 +146,7 @@ static void admit(struct watch *watch, const struct process_stat *stat, const st
     }
     if (r < 0) {
         if (r != -ESRCH && say_once(&watch->said_open))
-            warn_pid("cannot watch the process; trying again later", stat->pid, -r);
+            say_warning("cannot watch the process; trying again later", stat->pid, -r);
         return;
     }
     watch->said_open = false;
@@ -274,7 +168,7 @@ static bool admit_worker(struct watch *watch, uint64_t now_ms)
     int r = process_stat(watch->worker_pid, &stat);
     if (r < 0) {
         if (say_once(&watch->said_open))
-            warn_pid("cannot watch the worker; trying again later", watch->worker_pid, -r);
+            say_warning("cannot watch the worker; trying again later", watch->worker_pid, -r);
         return false;
     }
     match_patterns(watch, &stat, &facts);
@@ -286,7 +180,7 @@ static bool admit_worker(struct watch *watch, uint64_t now_ms)
 static void consider(struct watch *watch, pid_t pid, pid_t worker, uint64_t now_ms)
 {
     struct process_stat stat;
-    if (index_find(watch, pid) >= 0 || process_stat(pid, &stat) < 0 || stat.state == 'Z')
+    if (watch_slot(watch, pid) >= 0 || process_stat(pid, &stat) < 0 || stat.state == 'Z')
         return;
     uint64_t age_ms = process_age_ms(stat.start_ticks);
     if (too_young(watch, age_ms, now_ms))
@@ -310,8 +204,9 @@ static void learn_worker(struct watch *watch)
     int r = process_executable(stat.pid, &watch->worker_executable);
     watch->by_name = r < 0;
     if (watch->by_name && r != -ESRCH && r != -ENOENT && say_once(&watch->said_by_name))
-        warn_pid("cannot read the worker's executable, command names are compared instead (CAP_SYS_PTRACE would help)",
-                 stat.pid, -r);
+        say_warning(
+            "cannot read the worker's executable, command names are compared instead (CAP_SYS_PTRACE would help)",
+            stat.pid, -r);
     match_patterns(watch, &stat, &worker->facts);
     set_spared(watch, FLEET_WORKER, &stat);
     bool counts = target_counts(&watch->target, &worker->facts);
@@ -341,7 +236,7 @@ static bool discover(struct watch *watch, uint64_t now_ms)
     int r = process_list(tree ? getpid() : worker, tree ? PROCESS_DESCENDANTS : PROCESS_CHILDREN, false, &watch->list);
     if (r < 0) {
         if (say_once(&watch->said_list))
-            warn_pid("cannot list the worker's processes; trying again later", worker, -r);
+            say_warning("cannot list the worker's processes; trying again later", worker, -r);
         return false;
     }
     watch->said_list = false;
@@ -406,20 +301,36 @@ static void look(struct watch *watch, uint64_t now_ms)
         watch->next_look_ms = earlier(watch->next_look_ms, now_ms + fleet->config.look_ms);
 }
 
+/* Without it trims are judged by what is seen of them. */
+static void open_reports(struct watch *watch)
+{
+    int r = report_socket_open(watch->setup->report_name);
+    if (r >= 0) {
+        watch->report_fd = r;
+        r = loop_add(watch->loop, watch->report_fd, WATCH_TAG_REPORTS);
+    }
+    if (r < 0)
+        log_warning("cannot receive what agents report", log_text("socket", watch->setup->report_name), -r);
+}
+
 void watch_init(struct watch *watch, struct setup *setup, struct loop *loop, struct life *life, uint64_t seed)
 {
     watch->setup = setup;
     watch->loop = loop;
     watch->life = life;
+    watch->report_fd = -1;
+    if (setup->report_name[0] != '\0')
+        open_reports(watch);
     container_init(&watch->container, setup, &setup->cgroup, loop, WATCH_TAG_PRESSURE);
     watch->generation_fd = -1;
     watch->next_look_ms = LOOP_FOREVER;
     fleet_init(&watch->fleet, &setup->fleet, seed);
 }
 
-int watch_descriptor(const struct watch *watch)
+void watch_descriptors(const struct watch *watch, int ret_fds[WATCH_DESCRIPTORS])
 {
-    return watch->setup != NULL ? container_descriptor(&watch->container) : -1;
+    ret_fds[0] = watch->setup != NULL ? container_descriptor(&watch->container) : -1;
+    ret_fds[1] = watch->setup != NULL ? watch->report_fd : -1;
 }
 
 void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms)
@@ -455,6 +366,11 @@ void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms)
     if (tag == WATCH_TAG_PRESSURE) {
         if (container_pressure(&watch->container, watch->loop, now_ms))
             fleet_pressure(&watch->fleet, now_ms);
+        watch->next_look_ms = earlier(watch->next_look_ms, fleet_next_look_ms(&watch->fleet));
+        return;
+    }
+    if (tag == WATCH_TAG_REPORTS) {
+        act_on_reports(watch, now_ms);
         watch->next_look_ms = earlier(watch->next_look_ms, fleet_next_look_ms(&watch->fleet));
         return;
     }

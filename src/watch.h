@@ -20,6 +20,8 @@
 enum {
     WATCH_TAG = 1U << 16, /* loop tag of slot n: WATCH_TAG + n */
     WATCH_TAG_PRESSURE = WATCH_TAG + FLEET_MAX,
+    WATCH_TAG_REPORTS,
+    WATCH_DESCRIPTORS = 2,
     WATCH_INDEX_SIZE = 2 * FLEET_MAX,
     WATCH_ADMIT_MS = 1000,    /* a younger process may be a fork on its way to exec */
     WATCH_FREEZE_MS = 600000, /* a stop is over by then */
@@ -38,9 +40,10 @@ struct watch {
     struct loop *loop;
     struct life *life;
     bool by_name; /* executables cannot be read: compared by command name */
-    bool said_full, said_open, said_list, said_by_name, said_exact, said_deaf;
+    bool said_full, said_open, said_list, said_by_name, said_exact, said_deaf, said_unreachable;
     pid_t worker_pid;
     int generation_fd;
+    int report_fd; /* -1: nobody reports */
     uint64_t generation;
     uint64_t boot_until_ms;
     uint64_t discover_at_ms; /* at the latest */
@@ -63,8 +66,11 @@ struct watch {
  */
 void watch_init(struct watch *watch, struct setup *setup, struct loop *loop, struct life *life, uint64_t seed);
 
-/* A descriptor that it holds from then on, besides those of setup->cgroup, or -1. */
-int watch_descriptor(const struct watch *watch);
+/* Descriptors that it holds from then on, besides those of setup->cgroup; -1: none. */
+void watch_descriptors(const struct watch *watch, int ret_fds[WATCH_DESCRIPTORS]);
+
+/* The slot of a process in the fleet, or -1. */
+int watch_slot(const struct watch *watch, pid_t pid);
 
 void watch_worker_started(struct watch *watch, pid_t pid, uint64_t now_ms);
 void watch_worker_gone(struct watch *watch, uint64_t now_ms);

@@ -87,7 +87,7 @@ def test_jemalloc_is_found_preloaded_and_confirmed(init):
     until(lambda: JEMALLOC in read(f"/proc/{worker}/maps"), "library loaded")
     assert f"LD_PRELOAD={library}\0" in read(f"/proc/{worker}/environ")
     assert str(library) in running.event("env")["set"]
-    running.event("allocator")
+    running.event("preload")
     assert running.events("warning") == []
 
 
