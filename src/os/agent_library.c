@@ -32,17 +32,19 @@ static int print_path(const char *root, const char *directory, char *ret_path, s
 static int beside_ourselves(const char *root, char *ret_path, size_t size)
 {
     char own[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", own, sizeof own - sizeof "/lib");
-    if (length <= 0 || (size_t)length == sizeof own - sizeof "/lib")
-        return length < 0 ? -errno : -ENAMETOOLONG;
+    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
+    if (length < 0)
+        return -errno;
     own[length] = '\0';
     for (int i = 0; i < 2; i++) {
         char *slash = strrchr(own, '/');
         if (slash == NULL)
-            return -ENAMETOOLONG;
+            return -ENOENT;
         *slash = '\0';
     }
-    return print_path(root, strcat(own, "/lib"), ret_path, size);
+    size_t stem = strlen(own);
+    (void)snprintf(own + stem, sizeof own - stem, "/lib");
+    return print_path(root, own, ret_path, size);
 }
 
 int agent_library_place(unsigned place, const char *root, char *ret_path, size_t size)

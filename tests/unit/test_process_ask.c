@@ -22,7 +22,8 @@ static void on_ask(int number)
 {
     (void)number;
     long thread = syscall(SYS_gettid);
-    (void)write(tell, &thread, sizeof thread);
+    if (write(tell, &thread, sizeof thread) != sizeof thread)
+        _exit(1);
 }
 
 static void *other_thread(void *argument)
@@ -59,7 +60,8 @@ static pid_t listener(bool blocks, bool handles, int *ret_fd)
         (void)pthread_create(&thread, NULL, other_thread, NULL);
         if (!blocks)
             (void)pthread_sigmask(SIG_UNBLOCK, &urgent, NULL);
-        (void)write(ready[1], "", 1);
+        if (write(ready[1], "", 1) != 1)
+            _exit(1);
         for (;;)
             (void)pause();
     }
