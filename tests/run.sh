@@ -10,6 +10,7 @@
 #   ctl     pytest against trimtabctl, release and asan
 #   e2e     pytest against the release and the static binary, as PID 1 and as subreaper
 #   agent   the preloaded library: in every call it wraps, and in storms of requests
+#   servers real servers with the library preloaded: asked when idle and under load, and what it costs
 #   docker  in a Docker engine of its own, with images made here
 #
 # Without a stage: all of these. A stage builds what it needs. Packages that are missing are installed by apt.
@@ -341,6 +342,40 @@ stage_agent() {
     count_pytest agent
 }
 
+# without_services COMMAND...: packages it installs start no daemons (invoke-rc.d(8), policy-rc.d).
+without_services() {
+    policy=/usr/sbin/policy-rc.d
+    made=''
+    if [ ! -e "$policy" ]; then
+        made=1
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+    fi
+    "$@"
+    result=$?
+    [ -z "$made" ] || rm -f "$policy"
+    return "$result"
+}
+
+stage_servers() {
+    need python3 python3-pytest || {
+        fail 'packages for the tests with servers'
+        return
+    }
+    build_release
+    set -- wrk gunicorn python3-gevent uvicorn python3-uvloop celery python3-redis nodejs puma nginx-light redis-server \
+        redis-tools
+    # What cannot be installed is missing alone; its tests are skipped and say so.
+    if ! without_services need "$@"; then
+        for server; do
+            without_services need "$server" || true
+        done
+    fi
+    rm -f "$build/servers.txt"
+    run_pytest servers tests/servers
+    count_pytest servers
+    [ ! -f "$build/servers.txt" ] || cat "$build/servers.txt"
+}
+
 stage_docker() {
     need gcc libc6-dev python3 python3-pytest debootstrap docker.io iptables || {
         skip 'docker: its packages cannot be installed'
@@ -355,13 +390,13 @@ stage_docker() {
     say 'tests/run.sh needs root: it installs packages and makes namespaces, users and cgroups'
     exit 1
 }
-[ $# -gt 0 ] || set -- build unit lint proof mutants sim ctl e2e agent docker
+[ $# -gt 0 ] || set -- build unit lint proof mutants sim ctl e2e agent servers docker
 begin=$(date +%s)
 for stage; do
     case $stage in
-    build | unit | lint | proof | mutants | sim | ctl | e2e | agent | docker) ;;
+    build | unit | lint | proof | mutants | sim | ctl | e2e | agent | servers | docker) ;;
     *)
-        say "unknown stage '$stage'; there are build, unit, lint, proof, mutants, sim, ctl, e2e, agent and docker"
+        say "unknown stage '$stage'; there are build, unit, lint, proof, mutants, sim, ctl, e2e, agent, servers and docker"
         exit 1
         ;;
     esac

@@ -15,9 +15,14 @@ TOP = pathlib.Path(__file__).parent.parent.parent
 AGENT = pathlib.Path(os.environ.get("TRIMTAB_AGENT", TOP / "build/release/lib/libtrimtab-agent.so"))
 TABLE = pathlib.Path(os.environ.get("TRIMTAB_SERVERS_TABLE", TOP / "build/servers.txt"))
 SIGURG_BIT = 1 << (signal.SIGURG - 1)
-# idle, at 4/s, at 1/s: reports / asks; errors / requests, at 4/s; the last five at 1/s, medians of the rounds
-COLUMNS = ("server", "version", "idle", "at 4/s", "delay us p50/p99", "trim ms p50/p99", "errors", "at 1/s",
-           "rate bare", "rate agent", "ratio", "p99 ms bare", "p99 ms agent")
+COLUMNS = ("server", "version", "waits in", "idle", "4/s", "delay us", "trim ms", "1/s", "errors", "rate", "ratio",
+           "p99 ms", "CPU us", "ratio of CPU")
+NOTES = """\
+waits in: where idle workers trim. idle: reports/asks, master and all. 4/s, 1/s: reports/asks of workers under load.
+delay, trim, errors: at 4/s: p50/p99 from the signal to the trim, and of the trim; wrong or failed/all requests.
+rate (requests or tasks a second), p99 (of a request or task), CPU (of the server, for one): without/with the agent, at
+1 ask a second and worker, medians of rounds in turns; ratio: median of the rounds, with/without.
+"""
 rows = {}
 
 
@@ -56,17 +61,18 @@ def catches_sigurg(pid):
     return any(line.startswith("SigCgt:") and int(line.split()[1], 16) & SIGURG_BIT for line in lines)
 
 
-def cpu_time(pid):
+def cpu_ticks(pid):
+    """State, and user and system time used."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return fields[0], fields[11:13]
+    return fields[0], int(fields[11]) + int(fields[12])
 
 
 def sleeps(pid):
     """Whether it waits, and has used no CPU time for a while: it has started, or has ended its work."""
     try:
-        before = cpu_time(pid)
+        before = cpu_ticks(pid)
         time.sleep(0.1)
-        return before[0] == "S" and cpu_time(pid) == before
+        return before[0] == "S" and cpu_ticks(pid) == before
     except OSError:
         return False
 
@@ -97,32 +103,41 @@ class Instance:
             return [self.process.pid]
         return [pid for pid in children(self.process.pid) if self.server.worker in command_line(pid)]
 
+    def cpu_us(self):
+        """Used by all of it so far."""
+        ticks = sum(cpu_ticks(pid)[1] for pid in self.processes())
+        return ticks * 1e6 / os.sysconf("SC_CLK_TCK")
+
+    def processes(self):
+        return sorted({self.process.pid, *children(self.process.pid)})
+
     def is_ready(self):
         assert self.process.poll() is None, self.log().decode(errors="replace")
         pids = self.workers()
         return (len(pids) == max(self.server.workers, 1) and self.server.look(self) and
-                (self.reports is None or all(catches_sigurg(pid) for pid in pids)) and pids)
+                (self.reports is None or all(catches_sigurg(pid) for pid in self.processes())))
 
     def becomes_ready(self):
-        return until(self.is_ready, f"{self.server.name} serves: {self.log().decode(errors='replace')}")
+        until(self.is_ready, f"{self.server.name} serves: {self.log().decode(errors='replace')}")
 
     def becomes_idle(self):
-        until(lambda: all(sleeps(pid) for pid in self.workers()), f"{self.server.name} is idle")
+        until(lambda: all(sleeps(pid) for pid in self.processes()), f"{self.server.name} is idle")
 
     def stop(self):
-        """As an operator does; then what is left of its session, which is all ours."""
-        if self.process.poll() is None:
-            self.process.terminate()
+        """As an operator does: the exit status, None if it does not end."""
+        self.process.terminate()
         try:
             return self.process.wait(15)
         except subprocess.TimeoutExpired:
             return None
-        finally:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            self.process.wait()
+
+    def remove(self):
+        """What is left of its session, which is all ours."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +147,7 @@ def broker(tmp_path_factory):
     instance = Instance(redis, tmp_path_factory.mktemp("broker"))
     instance.becomes_ready()
     yield instance
-    instance.stop()
+    instance.remove()
 
 
 @pytest.fixture(scope="module", params=SERVERS, ids=lambda server: server.name.replace(" ", "-"))
@@ -155,7 +170,7 @@ def pair(request, tmp_path_factory):
         yield instances
     finally:
         for instance in instances:
-            instance.stop()
+            instance.remove()
         reports.socket.close()
 
 
@@ -166,18 +181,17 @@ def row(pair):
 
 
 def table():
-    lines = [[row.get(column, "-") for column in COLUMNS] for row in rows.values()]
-    widths = [max(len(line[i]) for line in [COLUMNS, *lines]) for i in range(len(COLUMNS))]
-    return ["  ".join(cell.ljust(width) if i < 2 else cell.rjust(width)
-                      for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in [COLUMNS, *lines]]
+    lines = [COLUMNS] + [[row.get(column, "-") for column in COLUMNS] for row in rows.values()]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    return ["  ".join(cell.ljust(width) if i < 3 else cell.rjust(width)
+                      for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
 
 
 def pytest_terminal_summary(terminalreporter):
     if not rows:
         return
-    lines = table()
+    text = "\n".join(table()) + "\n\n" + NOTES
     TABLE.parent.mkdir(parents=True, exist_ok=True)
-    TABLE.write_text("\n".join(lines) + "\n")
+    TABLE.write_text(text)
     terminalreporter.section("servers")
-    for line in lines:
-        terminalreporter.line(line)
+    terminalreporter.write(text)

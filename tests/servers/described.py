@@ -16,7 +16,7 @@ WORKERS = 2
 CONNECTIONS = 8
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "PYTHONPATH": str(APPS),
                "PYTHONDONTWRITEBYTECODE": "1"}
-REDIS_PER_SECOND = 40000
+REDIS_PER_SECOND = 25000  # of each command, and it does about twice that: its tool is told a number, not a time
 
 
 def run(command, seconds, env=None):
