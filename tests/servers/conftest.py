@@ -1,4 +1,8 @@
-"""Each server twice: bare, and with the agent preloaded. At the end a table of what was measured."""
+"""Each server twice: bare, and with the agent preloaded. At the end a table of what was measured: build/servers.txt.
+
+For figures to quote, on a machine that does nothing else: more rounds (TRIMTAB_SERVERS_ROUNDS, 3) of more seconds
+(TRIMTAB_SERVERS_SECONDS, 2).
+"""
 import os
 import pathlib
 import signal

@@ -5,9 +5,9 @@ import statistics
 from asking import Asker, INTERVAL_S
 
 IDLE_ASKS = 5
-LOADED_SECONDS = 4
 LOADED_PERIOD_S = 0.25
 COST_SECONDS = int(os.environ.get("TRIMTAB_SERVERS_SECONDS", "2"))
+LOADED_SECONDS = 2 * COST_SECONDS
 COST_ROUNDS = int(os.environ.get("TRIMTAB_SERVERS_ROUNDS", "3"))
 REMEASURES = 2
 COST_PERIOD_S = 1  # the most that trimtab asks
