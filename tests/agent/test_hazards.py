@@ -37,6 +37,31 @@ def test_nothing_that_is_started_is_killed(libc, program, reports, start):
     assert (output, process.returncode) == ("0 0\n", 0), errors
 
 
+@pytest.mark.parametrize("first, second", [("glibc", "musl"), ("musl", "glibc")])
+def test_chains_of_both_c_libraries(first, second, program, reports, start):
+    """One LD_PRELOAD for all: under storm each link starts, none is killed, and every one answers."""
+    environment = reports.environment(HAZARDS_OTHER=program("hazards", second))
+    process = start(program("hazards", first), "spawn", 60, env=environment, start_new_session=True)
+    storm_on(program, start, process, group=True)
+    output, errors = process.communicate(timeout=60)
+    assert (output, errors, process.returncode) == ("0 0\n", "", 0)
+    while reports.take(0) is not None:
+        pass
+    links = 7
+    process = start(program("hazards", first), "chain", links - 1, env={**environment, "HAZARDS_LAST_MS": "1000"},
+                    start_new_session=True)
+    storm_on(program, start, process, group=True)
+    answered = {}
+    while process.poll() is None:
+        report = reports.take(0.1)
+        if report is not None:
+            answered[report["proven_pid"]] = report["where"]
+    output, errors = process.communicate()
+    pids = [int(line) for line in output.splitlines()]
+    assert (errors, process.returncode, len(pids)) == ("", 0, links)
+    assert [answered.get(pid) for pid in pids] == ["waitpid"] * (links - 1) + ["poll"]
+
+
 @pytest.mark.parametrize("libc", LIBCS)
 @pytest.mark.parametrize("hazard, where", [("stack", "read"), ("closed", "poll"), ("forked", "poll")])
 def test_answers(libc, hazard, where, program, reports, start):

@@ -3,6 +3,9 @@
  *
  *   hazards malloc SECONDS   eight threads allocate, check, free and wait
  *   hazards spawn ROUNDS     chains of fork, vfork and posix_spawn with exec; prints how many ended by a signal
+ *   hazards chain LINKS      one such chain, whose last link ends at once; with HAZARDS_LAST_MS each link prints its pid,
+ *                            and the last one waits so long in poll. HAZARDS_OTHER: a second build of this program,
+ *                            which the links take turns with
  *   hazards cancel ROUNDS    cancels threads in their waits; their cleanups find the mask of the program
  *   hazards jump ROUNDS      leaves waits by siglongjmp and longjmp out of a handler
  *   hazards stack MS         waits in read with an alternate stack of the smallest size in use
@@ -112,23 +115,39 @@ static int do_malloc(int seconds)
     return 0;
 }
 
+static int wait_in_poll(int ms)
+{
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    int r = poll(NULL, 0, ms);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return r == 0 && (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 >= ms - 1 ? 0 : 1;
+}
+
 /* A chain: each link starts the next one in another way and ends as that ended. */
 static int do_chain(int depth)
 {
     char text[16];
-    char *argv[] = { (char *)self, "chain", text, NULL };
+    const char *other = getenv("HAZARDS_OTHER");
+    const char *last_ms = getenv("HAZARDS_LAST_MS");
+    const char *next = other != NULL ? other : self;
+    char *argv[] = { (char *)next, "chain", text, NULL };
     extern char **environ;
     int status = 0;
     pid_t pid = -1;
+    if (last_ms != NULL)
+        (void)!write(1, text, (size_t)snprintf(text, sizeof text, "%d\n", (int)getpid()));
     snprintf(text, sizeof text, "%d", depth - 1);
     if (depth <= 0)
-        return 0;
+        return last_ms != NULL ? wait_in_poll((int)strtol(last_ms, NULL, 10)) : 0;
+    if (other != NULL)
+        (void)setenv("HAZARDS_OTHER", self, 1);
     if (depth % 3 == 0) {
-        check(posix_spawn(&pid, self, NULL, NULL, argv, environ) == 0, "posix_spawn");
+        check(posix_spawn(&pid, next, NULL, NULL, argv, environ) == 0, "posix_spawn");
     } else {
         pid = depth % 3 == 1 ? fork() : vfork();
         if (pid == 0) {
-            execv(self, argv);
+            execv(next, argv);
             _exit(127);
         }
     }
@@ -252,15 +271,6 @@ static int do_jump(int rounds)
         check(false, "the wait ended");
     }
     return 0;
-}
-
-static int wait_in_poll(int ms)
-{
-    struct timespec begin, end;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    int r = poll(NULL, 0, ms);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return r == 0 && (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 >= ms - 1 ? 0 : 1;
 }
 
 static void *release(void *argument)
