@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "fork.h"
 #include "kernel.h"
 #include "outside.h"
 #include "resolve.h"
@@ -99,6 +100,8 @@ static void serve(const struct wait *wait, bool in_handler)
 {
     if (atomic_exchange(&trimming, true)) /* the wish is kept for the next wait */
         return;
+    if (!in_handler)
+        fork_do_chore();
     if ((atomic_fetch_and(&request_attention, ~(unsigned)REQUEST_TRIM) & REQUEST_TRIM) != 0) {
         int64_t now_ns = request_now_ns();
         int64_t last_ns = atomic_load(&served_ns);

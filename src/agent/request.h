@@ -36,7 +36,7 @@ bool request_is_ours(void);
 /* A wish that did not come through the handler. */
 void request_note(void);
 
-/* Trim if that is asked for, with every signal blocked. */
+/* Do what is to be done anywhere, one thread at a time, with every signal blocked. */
 void request_serve(const struct wait *wait);
 
 /* musl: its sigtimedwait(3) hides EINTR, and it has its own way to cancel a thread. */

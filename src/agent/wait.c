@@ -3,8 +3,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "fork.h"
-
 _Thread_local struct wait *volatile wait_current;
 
 void (*wait_cleanup_push)(void *entry, void (*run)(void *), void *argument);
@@ -60,7 +58,6 @@ bool wait_attend(struct wait *wait, int fd)
     bool goes_on = true;
     if (wait->blocked || ((attention & REQUEST_ANYWHERE) != 0 && wait_block(wait))) {
         int error = errno;
-        fork_do_chore();
         request_serve(wait);
         goes_on = !wait->kind->shows_eintr || !request_interrupted(wait->program_mask, wait->kind->class == WAIT_TIMED);
         wait_restore(wait);

@@ -8,7 +8,6 @@
 #include <sys/select.h>
 #include <unistd.h>
 
-#include "fork.h"
 #include "masked.h"
 #include "wait.h"
 
@@ -22,10 +21,8 @@ const sigset_t *masked_enter(struct wait *wait, const sigset_t *own, sigset_t *s
         return NULL;
     wait->ours = 0; /* what comes from here on comes in the wait */
     int error = errno;
-    if ((atomic_load_explicit(&request_attention, memory_order_relaxed) & REQUEST_ANYWHERE) != 0) {
-        fork_do_chore();
+    if ((atomic_load_explicit(&request_attention, memory_order_relaxed) & REQUEST_ANYWHERE) != 0)
         request_serve(wait);
-    }
     errno = error;
     if (own != NULL)
         return own;

@@ -95,6 +95,30 @@ def program(tmp_path_factory):
     return build
 
 
+AGENT_FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-I", TOP / "include", "-Wall", "-Wextra", "-Wconversion", "-Wshadow",
+               "-Werror", "-Os", "-fPIC", "-fno-plt", "-fno-stack-protector", "-fvisibility=hidden", "-fno-exceptions",
+               "-fasynchronous-unwind-tables", "-ftls-model=initial-exec", "-nostdlib", "-shared", "-Wl,-z,now"]
+
+
+def build_agent(path, compiler, *flags):
+    """The library as CMake builds it, by another compiler or with other flags; those come first."""
+    subprocess.run([compiler, *flags, *AGENT_FLAGS, "-o", path, *sorted((TOP / "src/agent").glob("*.c"))], check=True)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def eager_agent(tmp_path_factory):
+    """Trims each millisecond when it is asked so often, and traps where its own code is undefined (UBSan)."""
+    folder = tmp_path_factory.mktemp("eager")
+    (folder / "trimtab").mkdir()
+    header = (TOP / "include/trimtab/agent.h").read_text()
+    eager = header.replace("TRIMTAB_AGENT_INTERVAL_MS 200", "TRIMTAB_AGENT_INTERVAL_MS 1")
+    assert eager != header
+    (folder / "trimtab/agent.h").write_text(eager)
+    return build_agent(folder / "agent.so", "gcc", "-I", folder, "-fsanitize=undefined",
+                       "-fsanitize-undefined-trap-on-error")
+
+
 @pytest.fixture
 def start():
     started = []

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import PROGRAMS, TOP, until
+from conftest import PROGRAMS, build_agent, until
 
 COMPILER = "aarch64-linux-gnu-gcc"
 QEMU = "qemu-aarch64-static"
@@ -21,10 +21,7 @@ pytestmark = pytest.mark.skipif(not (shutil.which(COMPILER) and shutil.which(QEM
 @pytest.fixture(scope="module")
 def arm64(tmp_path_factory):
     folder = tmp_path_factory.mktemp("arm64")
-    subprocess.run([COMPILER, "-std=c11", "-D_GNU_SOURCE", "-I", TOP / "include", "-Wall", "-Wextra", "-Wconversion",
-                    "-Wshadow", "-Werror", "-Os", "-fPIC", "-fno-plt", "-fno-stack-protector", "-mno-outline-atomics",
-                    "-fvisibility=hidden", "-fno-exceptions", "-fasynchronous-unwind-tables",
-                    "-ftls-model=initial-exec", "-nostdlib", "-shared", "-Wl,-z,now", "-o", folder / "agent.so", *sorted((TOP / "src/agent").glob("*.c"))], check=True)
+    build_agent(folder / "agent.so", COMPILER, "-mno-outline-atomics")
     for name in ("waits", "hazards"):
         subprocess.run([COMPILER, "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-pthread", "-o", folder / name,
                         PROGRAMS / f"{name}.c"], check=True)

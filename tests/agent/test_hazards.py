@@ -11,7 +11,6 @@ import pytest
 from conftest import AGENT, UNKNOWN, Reports, sleeps, until
 
 LIBCS = ["glibc", "musl"]
-MALLOC_SECONDS = int(os.environ.get("AGENT_MALLOC_SECONDS", "5"))
 
 
 def storm_on(program, start, process, group=False):
@@ -19,14 +18,12 @@ def storm_on(program, start, process, group=False):
 
 
 @pytest.mark.parametrize("libc", LIBCS)
-@pytest.mark.parametrize("hazard, argument", [("malloc", MALLOC_SECONDS), ("cancel", 400), ("jump", 600)])
+@pytest.mark.parametrize("hazard, argument", [("cancel", 400), ("jump", 600)])
 def test_survives_under_storm(libc, hazard, argument, program, reports, start):
     process = start(program("hazards", libc), hazard, argument, env=reports.environment())
     storm_on(program, start, process)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    if hazard == "malloc":
-        assert reports.take(0) is not None
 
 
 @pytest.mark.parametrize("libc", LIBCS)
