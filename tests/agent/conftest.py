@@ -1,4 +1,5 @@
 """A worker with the agent, the socket its reports go to, and programs for both C libraries."""
+import functools
 import os
 import pathlib
 import platform
@@ -15,7 +16,9 @@ AGENT = pathlib.Path(os.environ.get("TRIMTAB_AGENT", TOP / "build/release/lib/li
 PROGRAMS = pathlib.Path(__file__).parent / "programs"
 UNKNOWN = 2 ** 64 - 1
 ALLOCATORS = {0: "none", 1: "glibc", 2: "jemalloc", 4: "tcmalloc", 8: "mimalloc"}
-COMPILERS = {"glibc": ["gcc"], "musl": ["musl-gcc"]}
+COMPILERS = {"glibc": "gcc", "musl": "musl-gcc", "glibc-2.31": "gcc"}
+LIBCS = list(COMPILERS)
+OLD_GLIBC = TOP / "build/old-glibc"
 FIELDS = ("magic", "version", "size", "pid", "tid", "allocators", "allocator", "collected", "rss_before", "rss_after",
           "held", "used", "free", "took_ns", "collect_ns", "delay_ns", "where")
 LAYOUT = struct.Struct("<IHHIIHHIQQQQQQQQ24s")
@@ -44,8 +47,8 @@ def sleeps(pid):
 class Reports:
     """A datagram socket whose reports carry the sender's pid as the kernel knows it."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name=None):
+        self.name = name = name or f"@trimtab-test-{os.getpid()}-{time.monotonic_ns()}"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind("\0" + name[1:] if name.startswith("@") else name)
@@ -70,9 +73,24 @@ class Reports:
 
 @pytest.fixture
 def reports():
-    result = Reports(f"@trimtab-test-{os.getpid()}-{time.monotonic_ns()}")
+    result = Reports()
     yield result
     result.socket.close()
+
+
+@functools.cache
+def flags_for(libc):
+    """What a program needs to be built against, and to be started with, that C library."""
+    if libc == "musl":  # the kernel's headers, which musl-gcc does not look for
+        return ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]
+    if libc == "glibc":
+        return []
+    got = subprocess.run(["sh", TOP / "tests/agent/old_glibc.sh", OLD_GLIBC], capture_output=True, text=True)
+    if got.returncode != 0:
+        return None
+    library, development = OLD_GLIBC / "lib/x86_64-linux-gnu", OLD_GLIBC / "usr/lib/x86_64-linux-gnu"
+    return [f"--sysroot={OLD_GLIBC}", f"-B{development}", f"-L{library}", f"-L{development}",
+            f"-Wl,--dynamic-linker={library}/ld-2.31.so", f"-Wl,-rpath,{library}"]
 
 
 @pytest.fixture(scope="session")
@@ -85,10 +103,10 @@ def program(tmp_path_factory):
         key = (name, libc, flags)
         if key not in built:
             path = folder / f"{name}-{libc}-{len(built)}"
-            # -idirafter: the kernel's headers, which musl-gcc does not look for
-            extra = (["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]
-                     if libc == "musl" else [])
-            subprocess.run([*COMPILERS[libc], "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pthread",
+            extra = flags_for(libc)
+            if extra is None:
+                pytest.skip("glibc 2.31 of Debian 11 cannot be had (tests/agent/old_glibc.sh)")
+            subprocess.run([COMPILERS[libc], "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pthread",
                             *flags, "-o", path, PROGRAMS / f"{name}.c", *extra], check=True)
             built[key] = str(path)
         return built[key]
@@ -104,6 +122,30 @@ def build_agent(path, compiler, *flags):
     """The library as CMake builds it, by another compiler or with other flags; those come first."""
     subprocess.run([compiler, *flags, *AGENT_FLAGS, "-o", path, *sorted((TOP / "src/agent").glob("*.c"))], check=True)
     return str(path)
+
+
+def symbols(path):
+    """(name, version or "", binding, defined) of each dynamic symbol."""
+    text = subprocess.run(["readelf", "--dyn-syms", "-W", path], check=True, capture_output=True, text=True).stdout
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 8 and words[0].rstrip(":").isdigit():
+            name, _, version = words[7].partition("@")
+            found.append((name, version.lstrip("@"), words[4], words[6] != "UND"))
+    return found
+
+
+def check_outside(agent, libc):
+    """It needs no library and no version of a symbol; what it takes weakly is in glibc 2.17 already."""
+    dynamic = subprocess.run(["readelf", "-dW", agent], check=True, capture_output=True, text=True).stdout
+    assert not any(word in dynamic for word in ("NEEDED", "TEXTREL", "VERNEED"))
+    outside = {(name, binding) for name, _, binding, defined in symbols(agent) if not defined}
+    assert {binding for _, binding in outside} == {"WEAK"}
+    old = {name for name, version, _, defined in symbols(libc)
+           if defined and version.startswith("GLIBC_2.") and int(version.split(".")[1]) <= 17}
+    assert "dl_iterate_phdr" in old and "pidfd_open" not in old
+    assert {name for name, _ in outside} - old == set()
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def flags(sanitizer, *more):
 WAYS = {
     "glibc": ("glibc", None, (), {}),
     "musl": ("musl", None, (), {}),
+    "glibc-2.31": ("glibc-2.31", None, (), {}),
     "jemalloc": ("glibc", lambda: JEMALLOC, (), {"MALLOC_CONF": "background_thread:true,dirty_decay_ms:100"}),
     "asan-first": ("glibc", lambda: runtime("asan"), flags("address"), {}),
     "asan-unverified": ("glibc", None, flags("address"), {"ASAN_OPTIONS": "verify_asan_link_order=0"}),
@@ -50,9 +51,10 @@ def survive(way, agent, hazard, argument, program, reports, start):
     preload = f"{first()}:{agent}" if first else str(agent)
     if first and not os.path.exists(first()):
         pytest.skip(f"{first()} is not installed")
-    process = start(program("hazards", libc, *compiled), hazard, argument, start_new_session=True,
+    hazards, storm = program("hazards", libc, *compiled), program("storm", "glibc", "-static")
+    process = start(hazards, hazard, argument, start_new_session=True,
                     env=reports.environment(LD_PRELOAD=preload, **environment))
-    storm = start(program("storm", "glibc", "-static"), -process.pid if hazard == "spawn" else process.pid)
+    storm = start(storm, -process.pid if hazard == "spawn" else process.pid)
     answered = {}
     end = time.monotonic() + SECONDS + 60
     while process.poll() is None:

@@ -271,7 +271,7 @@ int main(int argc, char **argv)
         double bare = ns[0][i][rounds / 10], ours = ns[1][i][rounds / 10];
         printf("%-34s %8.0f %8.0f %7.3f", subjects[i].name, bare, ours, ours / bare);
         if (subjects[i].most > 0)
-            printf(" %7.2f%s", subjects[i].most, ours / bare > subjects[i].most ? "  missed" : "");
+            printf(" %7.2f%s", subjects[i].most, ours / bare > subjects[i].most ? "  MISSED" : "");
         missed += subjects[i].most > 0 && ours / bare > subjects[i].most;
         putchar('\n');
     }

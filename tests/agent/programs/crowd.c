@@ -77,6 +77,12 @@ static int w_epoll_shared(struct place *here)
 }
 
 #ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 35)
+#define HAVE_EPOLL_PWAIT2
+#endif
+#endif
+
+#ifdef HAVE_EPOLL_PWAIT2
 static int w_epoll_pwait2(struct place *here)
 {
     struct epoll_event event;
@@ -234,7 +240,7 @@ static const struct call {
     { "epoll_wait:shared", w_epoll_shared, NULL },
     { "epoll_wait:untimed", w_epoll_untimed, say_byte },
     { "epoll_pwait", w_epoll_pwait, NULL },
-#ifdef __GLIBC__
+#ifdef HAVE_EPOLL_PWAIT2
     { "epoll_pwait2", w_epoll_pwait2, NULL },
 #endif
     { "poll", w_poll, NULL },

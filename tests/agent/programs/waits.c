@@ -86,13 +86,21 @@ static long w_epoll_pwait(int ms)
 }
 
 #ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 35)
+#define HAVE_EPOLL_PWAIT2
+#endif
+#endif
+
+#ifdef HAVE_EPOLL_PWAIT2
 static long w_epoll_pwait2(int ms)
 {
     struct epoll_event event;
     struct timespec time = of_ms(ms);
     return epoll_pwait2(epoll_fd, &event, 1, &time, NULL);
 }
+#endif
 
+#ifdef __GLIBC__
 long poll_chk(struct pollfd *fds, nfds_t count, int ms, size_t size) __asm__("__poll_chk");
 long ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *time, const sigset_t *mask,
                size_t size) __asm__("__ppoll_chk");
@@ -525,8 +533,10 @@ static const struct call {
     { "pthread_join", w_join, 0, false },
     { "sem_wait", w_sem_wait, 0, true },
     { "recv:timed", w_recv_timed, EAGAIN, true },
-#ifdef __GLIBC__
+#ifdef HAVE_EPOLL_PWAIT2
     { "epoll_pwait2", w_epoll_pwait2, 0, true },
+#endif
+#ifdef __GLIBC__
     { "poll:chk", w_poll_chk, 0, true },
     { "ppoll:chk", w_ppoll_chk, 0, true },
     { "read:chk", w_read_chk, 0, true },
