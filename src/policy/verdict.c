@@ -16,14 +16,23 @@ static bool much_is_free(const struct verdict_evidence *evidence)
     return held - used >= held / 100 * VERDICT_FREE_PCT;
 }
 
+/* Less than half of the process is heap. */
+static bool most_is_outside(const struct verdict_evidence *evidence)
+{
+    return evidence->held_bytes < evidence->rss_bytes / 2;
+}
+
 enum verdict verdict_of(const struct verdict_evidence *evidence)
 {
     bool helps = evidence->worth * 2 >= evidence->trims;
     bool often = evidence->trims >= VERDICT_TRIMS_MIN;
-    if (!helps && often && has_figures(evidence) && much_is_free(evidence))
+    bool in_vain = !helps && often && has_figures(evidence);
+    if (in_vain && !most_is_outside(evidence) && much_is_free(evidence))
         return VERDICT_PINNED;
     if (evidence->shape == TREND_RISING && (often || !helps))
         return VERDICT_GROWTH;
+    if (in_vain && most_is_outside(evidence))
+        return VERDICT_OUTSIDE;
     return helps && often ? VERDICT_FRAGMENTATION : VERDICT_UNKNOWN;
 }
 
@@ -36,6 +45,8 @@ const char *verdict_name(enum verdict verdict)
         return "pinned";
     case VERDICT_GROWTH:
         return "growth";
+    case VERDICT_OUTSIDE:
+        return "outside";
     case VERDICT_UNKNOWN:
         break;
     }
@@ -55,6 +66,9 @@ const char *verdict_advice(enum verdict verdict, const struct verdict_evidence *
     case VERDICT_GROWTH:
         return "what stays after trims keeps growing, as a leak does: look for it in the program; "
                "[recycle] at bounds it meanwhile";
+    case VERDICT_OUTSIDE:
+        return "most of it lies outside the heap that trims reach, in use or in a language's own pools: for Python's "
+               "small objects set [allocator] pythonmalloc = malloc; [recycle] at bounds it";
     case VERDICT_UNKNOWN:
         break;
     }
@@ -62,8 +76,5 @@ const char *verdict_advice(enum verdict verdict, const struct verdict_evidence *
         return "it grows, but nothing was trimmed, so that a leak and fragmentation look alike";
     if (evidence->trims < VERDICT_TRIMS_MIN || evidence->shape != TREND_FLAT)
         return "too little was seen to tell";
-    if (has_figures(evidence) && evidence->held_bytes < evidence->rss_bytes / 2)
-        return "trims bring little: most of it lies outside the heap they reach, in use or in a language's own pools; "
-               "[recycle] at bounds it";
     return "trims bring little and it no longer grows: most likely it is in use, as a cache is";
 }

@@ -16,7 +16,8 @@ enum verdict {
     VERDICT_UNKNOWN,
     VERDICT_FRAGMENTATION, /* free inside the heap, and trims return it */
     VERDICT_PINNED,        /* free inside the heap, and trims cannot return it */
-    VERDICT_GROWTH         /* in use, and more and more of it: a leak */
+    VERDICT_GROWTH,        /* in use, and more and more of it: a leak */
+    VERDICT_OUTSIDE        /* most is not in the heap that trims reach */
 };
 
 struct verdict_evidence {

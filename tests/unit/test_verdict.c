@@ -48,8 +48,28 @@ static const struct row rows[] = {
       "[recycle] at" },
     { "most lies outside the heap",
       { .rss_bytes = MIB(402), .held_bytes = MIB(200), .used_bytes = MIB(190), .trims = 2, .shape = TREND_FLAT },
+      VERDICT_OUTSIDE,
+      "pythonmalloc" },
+    { "most lies outside the heap, and much of that is free",
+      { .rss_bytes = MIB(402), .held_bytes = MIB(200), .used_bytes = MIB(1), .trims = 2 },
+      VERDICT_OUTSIDE,
+      "pythonmalloc" },
+    { "most lies outside the heap, and grows",
+      { .rss_bytes = MIB(402), .held_bytes = MIB(200), .used_bytes = MIB(1), .trims = 2, .shape = TREND_RISING },
+      VERDICT_GROWTH,
+      "leak" },
+    { "most lies outside the heap, and one trim is none",
+      { .rss_bytes = MIB(402), .held_bytes = MIB(200), .used_bytes = MIB(190), .trims = 1 },
       VERDICT_UNKNOWN,
-      "outside the heap" },
+      "too little" },
+    { "most lies outside the heap, but trims help",
+      { .rss_bytes = MIB(402), .held_bytes = MIB(200), .used_bytes = MIB(190), .trims = 2, .worth = 1 },
+      VERDICT_FRAGMENTATION,
+      "nothing to do" },
+    { "half of it does, and much of that is free",
+      { .rss_bytes = MIB(400), .held_bytes = MIB(200), .used_bytes = MIB(100), .trims = 2 },
+      VERDICT_PINNED,
+      "jemalloc" },
     { "half of it does",
       { .rss_bytes = MIB(400), .held_bytes = MIB(200), .used_bytes = MIB(190), .trims = 2, .shape = TREND_FLAT },
       VERDICT_UNKNOWN,
@@ -110,6 +130,7 @@ static void names(void **state)
     assert_string_equal(verdict_name(VERDICT_FRAGMENTATION), "fragmentation");
     assert_string_equal(verdict_name(VERDICT_PINNED), "pinned");
     assert_string_equal(verdict_name(VERDICT_GROWTH), "growth");
+    assert_string_equal(verdict_name(VERDICT_OUTSIDE), "outside");
     assert_string_equal(verdict_name((enum verdict)99), "unknown");
     assert_string_equal(verdict_advice((enum verdict)99, &rows[0].evidence), "too little was seen to tell");
 }
