@@ -324,10 +324,12 @@ def answers(port):
         return False
 
 
-@pytest.mark.parametrize("options", [[], ["--read-only", "--tmpfs", "/tmp"],
-                                     ["--read-only", "--tmpfs", "/tmp", "--user", "33:33", "--cap-drop", "ALL"]],
-                         ids=["default", "read-only", "locked"])
-def test_gunicorn_in_debian_is_recycled_and_never_killed(debian, container, options):
+@pytest.mark.parametrize("options, agent", [
+    ([], "/run/libtrimtab-agent.so"), (["--read-only", "--tmpfs", "/tmp"], "/proc/1/fd/"),
+    (["--read-only", "--tmpfs", "/tmp", "--user", "33:33", "--cap-drop", "ALL"], "/proc/1/fd/")],
+    ids=["default", "read-only", "locked"])
+def test_gunicorn_in_debian_is_trimmed_recycled_and_never_killed(debian, container, options, agent):
+    """One file is installed: the agent comes from inside it."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
@@ -342,6 +344,9 @@ def test_gunicorn_in_debian_is_recycled_and_never_killed(debian, container, opti
     assert failed == 0
     assert len(one.events("replaced")) >= 3, one.logs()
     assert one.events("kill") == []
+    assert f"LD_PRELOAD={agent}" in one.event("env")["set"]
+    answered = {event["pid"] for event in one.events("trim") if event.get("allocator") == "glibc"}
+    assert {event["pid"] for event in one.events("recycle")} <= answered, one.logs()
     assert one.inspect("State.OOMKilled") == "false"
     assert one.stop(40) < 20
     assert one.wait() == 0
