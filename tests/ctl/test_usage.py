@@ -57,7 +57,7 @@ def test_a_result_that_cannot_be_printed_is_an_error(tmp_path):
     (["--policy", "bad.ini"], "./bad.ini:2: [recycle] att: unknown key; did you mean 'at'?"),
     (["--policy", "./bad.ini"], "./bad.ini:2: [recycle] att: unknown key; did you mean 'at'?"),
     (["--set", "recycle.at=1Q"], "--set recycle.at=1Q: '1Q' is not a size"),
-    (["--set", "trim.at=1M"], "nothing would be asked to trim"),
+    (["--set", "trim.at=1M", "--set", "trim.signal=none"], "nothing would be asked to trim"),
     (["--set", "recycle.at=2G"], "t.csv: [recycle] at is 2G, above the limit of 1G: the kernel would act first"),
 ])
 def test_a_bad_policy_is_refused_as_by_trimtab(replay, tmp_path, words, what):
