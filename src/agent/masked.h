@@ -22,7 +22,10 @@ const sigset_t *masked_enter(struct wait *wait, const sigset_t *own, sigset_t *s
 /* After the wait: whether nothing but our handler ended it; then it was served, and the wait goes on. */
 bool masked_again(struct wait *wait, struct limit *limit, long result);
 
-/* Whether the form with a mask is missing or forbidden: the signals are as before, to pass the call on as it is. */
+/*
+ * Whether the form with a mask is missing or forbidden (seccomp(2)): the signals are as before but for SIGURG, which
+ * stays away, and the call is to be passed on as it is.
+ */
 bool masked_refused(struct wait *wait, long result);
 
 int masked_ppoll(struct wait *wait, struct pollfd *fds, nfds_t count, struct limit *limit, const sigset_t *mask);

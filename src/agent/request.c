@@ -213,6 +213,14 @@ bool request_is_ours(void)
     return kernel_look_at_action(SIGURG, &action) == 0 && action.handler == (uintptr_t)handle;
 }
 
+void request_stop(void)
+{
+    const struct sigaction action = { .sa_handler = SIG_DFL };
+    request_active = false;
+    if (request_is_ours())
+        (void)sigaction(SIGURG, &action, NULL);
+}
+
 void request_forget(void)
 {
     process = kernel_call(SYS_getpid, 0, 0, 0, 0, 0, 0);

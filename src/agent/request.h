@@ -27,6 +27,9 @@ extern bool request_active;
 /* Install the handler if SIGURG has its default action. */
 void request_start(void);
 
+/* Where signals cannot be blocked (seccomp(2)): SIGURG is ignored again, before it shows. */
+void request_stop(void);
+
 /* In the child of a fork: what was asked of the parent is not asked of it. */
 void request_forget(void);
 

@@ -39,7 +39,11 @@ void wait_mute(struct wait *wait)
 {
     static const uint64_t urgent = SIGNAL_BIT(SIGURG);
     uint64_t before = 0;
-    if (!wait->muted && request_is_ours() && kernel_mask(SIG_BLOCK, &urgent, &before) == 0)
+    if (wait->muted || !request_is_ours())
+        return;
+    if (kernel_mask(SIG_BLOCK, &urgent, &before) < 0)
+        request_stop();
+    else
         wait->muted = (before & urgent) == 0;
 }
 

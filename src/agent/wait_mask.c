@@ -17,8 +17,12 @@ enum { TRY_MAX = 64, TRY_SETS_MAX = 1024 };
 
 const sigset_t *masked_enter(struct wait *wait, const sigset_t *own, sigset_t *space)
 {
-    if (!request_active || !wait_block(wait))
+    if (!request_active)
         return NULL;
+    if (!wait_block(wait)) {
+        request_stop();
+        return NULL;
+    }
     wait->ours = 0; /* what comes from here on comes in the wait */
     int error = errno;
     if ((atomic_load_explicit(&request_attention, memory_order_relaxed) & REQUEST_ANYWHERE) != 0)
@@ -44,9 +48,10 @@ bool masked_again(struct wait *wait, struct limit *limit, long result)
 
 bool masked_refused(struct wait *wait, long result)
 {
-    if (LIKELY(result != -1 || (errno != ENOSYS && errno != EPERM)))
+    if (LIKELY(result != -1 || (errno != ENOSYS && errno != EPERM && errno != EACCES)))
         return false;
     wait_restore(wait);
+    wait_mute(wait);
     return true;
 }
 

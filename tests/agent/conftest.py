@@ -90,7 +90,7 @@ def flags_for(libc):
         return None
     library, development = OLD_GLIBC / "lib/x86_64-linux-gnu", OLD_GLIBC / "usr/lib/x86_64-linux-gnu"
     return [f"--sysroot={OLD_GLIBC}", f"-B{development}", f"-L{library}", f"-L{development}",
-            f"-Wl,--dynamic-linker={library}/ld-2.31.so", f"-Wl,-rpath,{library}"]
+            f"-Wl,--dynamic-linker={library}/ld-2.31.so", f"-Wl,--disable-new-dtags,-rpath,{library}"]
 
 
 @pytest.fixture(scope="session")

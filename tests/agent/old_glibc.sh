@@ -23,7 +23,8 @@ set -- -qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$apt/part
 apt-get "$@" update
 version=$(apt-cache "$@" madison libc6 | sed -n 's/.*| *\(2\.31-[^ ]*\) *|.*/\1/p' | head -n 1)
 headers=$(apt-cache "$@" madison linux-libc-dev | sed -n 's/.*| *\(5\.10\.[^ ]*\) *|.*/\1/p' | head -n 1)
-apt-get "$@" download "libc6=$version" "libc6-dev=$version" "linux-libc-dev=$headers"
+gcc=$(apt-cache "$@" madison libgcc-s1 | sed -n 's/.*| *\(10\.[^ ]*\) *|.*/\1/p' | head -n 1)
+apt-get "$@" download "libc6=$version" "libc6-dev=$version" "linux-libc-dev=$headers" "libgcc-s1=$gcc"
 for package in *.deb; do
     dpkg-deb -x "$package" "$root"
 done

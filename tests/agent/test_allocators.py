@@ -57,6 +57,7 @@ def test_background_thread_of_jemalloc_runs_in_a_forked_child(asked, program, re
     if asked:
         until(lambda: threads(pid) == 2)
     assert threads(pid) == (2 if asked else 1)
+    os.kill(pid, signal.SIGKILL)  # the child, which has the pipes too
 
 
 PYTHON_WAITS = {

@@ -1,8 +1,10 @@
 """What workers do that a preloaded library has to survive, under 10^4 requests a second where that matters."""
+import errno
 import os
 import pathlib
 import platform
 import signal
+import socket
 import subprocess
 import time
 
@@ -82,6 +84,25 @@ def test_goes_on_where_it_may_open_nothing(libc, program, reports, start):
     assert reports.take(0.05) is None
 
 
+# Numbers of system calls on x86-64, with the errno they are refused with. A process that may not block signals is no
+# more asked; a wait whose form with a mask is refused keeps SIGURG away.
+REFUSED = {"rt_sigprocmask": [14], "forms with a mask": [271, 270, 281, 441], "both": [14, 271, 270, 281, 441]}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of system calls")
+@pytest.mark.parametrize("libc", LIBCS)
+@pytest.mark.parametrize("calls", REFUSED)
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS, errno.EACCES])
+def test_waits_where_the_kernel_refuses_what_the_agent_needs(libc, calls, error, program, reports, start, storm_on):
+    hazards = program("hazards", libc)
+    refused = f"{error} " + ",".join(map(str, REFUSED[calls]))
+    bare = start(hazards, "refused", 40, env={**os.environ, "HAZARDS_REFUSED": refused})
+    process = start(hazards, "refused", 40, env=reports.environment(HAZARDS_REFUSED=refused))
+    storm_on(start, process)
+    assert process.communicate(timeout=20) == bare.communicate(timeout=20)
+    assert process.returncode == bare.returncode == 0
+
+
 @pytest.mark.parametrize("libc", LIBCS)
 def test_a_handler_of_the_program_wins(libc, program, reports, start):
     process = start(program("hazards", libc), "own", 2000, env=reports.environment())
@@ -93,15 +114,16 @@ def test_a_handler_of_the_program_wins(libc, program, reports, start):
     assert reports.take(0.05) is None
 
 
-def test_a_full_queue_costs_reports_only(program, reports, start):
+@pytest.mark.parametrize("libc", LIBCS)
+def test_a_full_queue_costs_reports_only(libc, program, reports, start):
     """Nobody reads: more reports than a socket holds (net.unix.max_dgram_qlen), five a second at most."""
     room = int(pathlib.Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
-    filler = __import__("socket").socket(__import__("socket").AF_UNIX, __import__("socket").SOCK_DGRAM)
+    filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     filler.setblocking(False)
     with pytest.raises(BlockingIOError):
         for _ in range(room + 10):
             filler.sendto(b"x", "\0" + reports.name[1:])
-    process = start(program("waits"), "once", "poll", 500, env=reports.environment())
+    process = start(program("waits", libc), "once", "poll", 500, env=reports.environment())
     assert process.stdout.readline() == "ready\n"
     until(lambda: sleeps(process.pid))
     process.send_signal(signal.SIGURG)

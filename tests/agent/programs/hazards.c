@@ -11,6 +11,8 @@
  *   hazards stack MS         waits in read with an alternate stack of the smallest size in use
  *   hazards closed MS        waits in poll with no descriptor open
  *   hazards seccomp MS       waits in poll where socket(2) and openat(2) are refused
+ *   hazards refused MS       waits in several calls where the kernel refuses those whose numbers HAZARDS_REFUSED lists,
+ *                            with the errno that comes first: `1 271,270`
  *   hazards own MS           waits in poll with a SIGURG handler of its own: prints how often it ran
  *   hazards forked MS        a forked child waits in poll
  */
@@ -181,8 +183,14 @@ static void mask_is_empty(void *what)
         check(sigismember(&now, number) == 0, what);
 }
 
+static void unlock(void *argument)
+{
+    pthread_mutex_unlock(argument);
+}
+
 static void *wait_for_ever(void *argument)
 {
+    static const struct timespec never = { .tv_sec = 4000000000 };
     int which = (int)(uintptr_t)argument;
     struct pollfd one = { .fd = pipes[0], .events = POLLIN };
     struct epoll_event event;
@@ -215,6 +223,25 @@ static void *wait_for_ever(void *argument)
     case 6:
         (void)select(0, NULL, NULL, NULL, NULL);
         break;
+    case 7:
+        pthread_mutex_lock(&mutex);
+        pthread_cleanup_push(unlock, &mutex);
+        for (;;)
+            pthread_cond_wait(&condition, &mutex);
+        pthread_cleanup_pop(1);
+        break;
+    case 8:
+        (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &never, NULL);
+        break;
+    case 9:
+        (void)sem_timedwait(&semaphore, &never);
+        break;
+    case 10:
+        (void)ppoll(&one, 1, NULL, NULL);
+        break;
+    case 11:
+        (void)waitpid(-1, NULL, __WALL);
+        break;
     default:
         pause();
     }
@@ -224,15 +251,23 @@ static void *wait_for_ever(void *argument)
 
 static int do_cancel(int rounds)
 {
+    pid_t child = fork(); /* to be waited for */
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
     for (int i = 0; i < rounds; i++) {
         pthread_t thread;
         void *result;
-        check(pthread_create(&thread, NULL, wait_for_ever, (void *)(uintptr_t)(i % 8)) == 0, "pthread_create");
+        check(pthread_create(&thread, NULL, wait_for_ever, (void *)(uintptr_t)(i % 13)) == 0, "pthread_create");
         usleep((useconds_t)(i * 37 % 900));
         check(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0, "pthread_join");
         check(result == PTHREAD_CANCELED, "not cancelled");
         mask_is_empty("a signal is blocked after a join");
     }
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
     return 0;
 }
 
@@ -294,19 +329,66 @@ static int do_stack(int ms)
     return read(pipes[0], &byte, 1) == 1 ? 0 : 1;
 }
 
-static int do_seccomp(int ms)
+static void filter(const struct sock_filter *rules, size_t count)
 {
-    struct sock_filter rules[] = {
+    struct sock_fprog program = { .len = (unsigned short)count, .filter = (struct sock_filter *)rules };
+    check(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) == 0 && prctl(PR_SET_SECCOMP, 2, &program) == 0, "seccomp");
+}
+
+/* From here on the system call fails with that. */
+static void refuse(unsigned number, unsigned error)
+{
+    const struct sock_filter rules[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    struct sock_fprog program = { .len = sizeof rules / sizeof rules[0], .filter = rules };
-    check(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) == 0 && prctl(PR_SET_SECCOMP, 2, &program) == 0, "seccomp");
+    filter(rules, sizeof rules / sizeof rules[0]);
+}
+
+static int do_seccomp(int ms)
+{
+    refuse(SYS_socket, EACCES);
+    refuse(SYS_openat, EACCES);
     check(syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY) < 0 && errno == EACCES, "the filter");
     return wait_in_poll(ms);
+}
+
+static bool waits_for(int ms, int which)
+{
+    struct timespec begin, end, time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+    struct timeval as_timeval = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+    struct epoll_event event;
+    int r = -1;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    if (which == 0)
+        r = poll(NULL, 0, ms);
+    else if (which == 1)
+        r = select(0, NULL, NULL, NULL, &as_timeval);
+    else if (which == 2)
+        r = epoll_wait(epoll_create1(EPOLL_CLOEXEC), &event, 1, ms);
+    else if (which == 3)
+        r = nanosleep(&time, NULL);
+    else
+        r = usleep((useconds_t)ms * 1000);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return r == 0 && (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 >= ms - 1;
+}
+
+static int do_refused(int ms)
+{
+    const char *text = getenv("HAZARDS_REFUSED");
+    check(text != NULL, "HAZARDS_REFUSED");
+    char *at;
+    unsigned error = (unsigned)strtoul(text, &at, 10);
+    while (*at != '\0')
+        refuse((unsigned)strtoul(at + 1, &at, 10), error);
+    for (int i = 0; i < 5; i++) {
+        if (!waits_for(ms, i))
+            printf("%d %d\n", i, errno);
+    }
+    return 0;
 }
 
 static volatile sig_atomic_t own;
@@ -347,9 +429,9 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argument);
     } hazards[] = {
-        { "malloc", do_malloc }, { "spawn", do_spawn },      { "chain", do_chain }, { "cancel", do_cancel },
-        { "jump", do_jump },     { "stack", do_stack },      { "own", do_own },     { "seccomp", do_seccomp },
-        { "forked", do_forked }, { "closed", wait_in_poll },
+        { "malloc", do_malloc }, { "spawn", do_spawn },      { "chain", do_chain },     { "cancel", do_cancel },
+        { "jump", do_jump },     { "stack", do_stack },      { "own", do_own },         { "seccomp", do_seccomp },
+        { "forked", do_forked }, { "closed", wait_in_poll }, { "refused", do_refused },
     };
     self = argv[0];
     if (argc != 3 || pipe(pipes) < 0)
