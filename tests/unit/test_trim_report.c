@@ -58,6 +58,27 @@ static void a_report_is_judged_at_once(void **state)
     assert_int_equal(look(3000, &seen).action, FLEET_NONE);
 }
 
+static void what_it_tells_is_the_evidence(void **state)
+{
+    (void)state;
+    struct seen seen = flat(MIB(100));
+    struct fleet_decision decisions[4];
+    struct fleet_report report = of(MIB(100), MIB(99));
+    report.used_bytes = MIB(10);
+    report.other_heap = true;
+    begin(&base, 1);
+    for (uint64_t now_ms = 1000; now_ms < 20000; now_ms += 11000) {
+        assert_int_equal(look(now_ms, &seen).action, FLEET_TRIM);
+        assert_int_equal(fleet_reported(&fleet, 1, &report, now_ms + 10).action, FLEET_TRIMMED);
+    }
+    assert_int_equal(look_at(14000, &seen, decisions, 4), 1);
+    assert_int_equal(decisions[0].action, FLEET_VERDICT);
+    assert_int_equal(decisions[0].verdict, VERDICT_PINNED);
+    assert_true(decisions[0].evidence.other_heap);
+    assert_true(decisions[0].evidence.rss_bytes == MIB(100));
+    assert_true(decisions[0].evidence.held_bytes == MIB(80) && decisions[0].evidence.used_bytes == MIB(10));
+}
+
 static void what_the_agent_could_not_find_out_is_what_was_seen(void **state)
 {
     (void)state;
@@ -124,6 +145,7 @@ static void who_does_not_answer_is_asked_again(void **state)
         assert_int_equal(decision.action, FLEET_TRIMMED);
         assert_int_equal(decision.unanswered, i);
         assert_false(decision.enough);
+        assert_int_equal(process->trim_after_ms, now_ms + FLEET_TRIM_RETRY_MS);
         assert_true(i == FLEET_UNANSWERED_MAX || (process->after_bytes == 0 && process->trimmed_ms == 0));
     }
     assert_true(process->after_bytes == MIB(100));
@@ -142,9 +164,11 @@ static void however_often_it_is_counted_to_a_bound(void **state)
     (void)state;
     struct seen seen = flat(MIB(100));
     begin(&base, 1);
-    fleet.process[1].unanswered = UINT8_MAX;
+    fleet.process[1].unanswered = UINT8_MAX - 1;
     assert_int_equal(look(1000, &seen).action, FLEET_TRIM);
     assert_int_equal(look(3000, &seen).unanswered, UINT8_MAX);
+    assert_int_equal(look(13000, &seen).action, FLEET_TRIM);
+    assert_int_equal(look(15000, &seen).unanswered, UINT8_MAX);
 }
 
 /* It cannot tell, as under a filter that forbids sockets, but trims all the same. */
@@ -214,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_report_is_judged_at_once),
+        cmocka_unit_test(what_it_tells_is_the_evidence),
         cmocka_unit_test(what_the_agent_could_not_find_out_is_what_was_seen),
         cmocka_unit_test(a_report_nobody_asked_for_is_only_noted),
         cmocka_unit_test(time_does_not_go_back_for_a_report),
