@@ -121,11 +121,11 @@ static void plan_agent(struct setup *setup)
     setup->agent_loaded = true;
     preload(setup, setup->agent, setup->agent_fd >= 0 ? "memfd:" AGENT_LIBRARY_FILE : AGENT_LIBRARY_FILE);
     if (setup->load.config.trim.collect)
-        allocator_plan_add(&setup->plan, TRIMTAB_AGENT_COLLECT_VARIABLE, "1");
+        allocator_plan_always(&setup->plan, TRIMTAB_AGENT_COLLECT_VARIABLE, "1");
     if (!setup->fleet.expects_reports)
         return;
     (void)snprintf(setup->report_name, sizeof setup->report_name, "@trimtab-%llx", (unsigned long long)self_seed());
-    allocator_plan_add(&setup->plan, TRIMTAB_AGENT_REPORT_VARIABLE, setup->report_name);
+    allocator_plan_always(&setup->plan, TRIMTAB_AGENT_REPORT_VARIABLE, setup->report_name);
 }
 
 void preload_plan(struct setup *setup)

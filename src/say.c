@@ -84,8 +84,8 @@ void say_trimmed(const struct fleet_decision *decision, const struct trimtab_age
     log_event(
         LOG_INFO, "trim", log_number("pid", decision->pid), log_bytes("rss_before", decision->before_bytes),
         log_bytes("rss_after", decision->rss_bytes),
-        log_ms("took", report != NULL ? report->took_ns / 1000000 : decision->took_ms), log_permyriad("yield", yield),
-        log_text("allocator", report != NULL ? allocator_name(report->allocator) : NULL),
+        log_ms("took", report != NULL ? (report->took_ns + 999999) / 1000000 : decision->took_ms),
+        log_permyriad("yield", yield), log_text("allocator", report != NULL ? allocator_name(report->allocator) : NULL),
         report != NULL ? figure("held", report->held_bytes) : omitted(),
         report != NULL ? figure("used", report->used_bytes) : omitted(),
         log_text("reason", reason_name(decision->reason)), log_text("report", decision->unanswered > 0 ? "none" : NULL),

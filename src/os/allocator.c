@@ -142,11 +142,22 @@ void allocator_plan_preload(struct allocator_plan *plan, const char *library)
         (void)snprintf(plan->library[plan->libraries++], sizeof plan->library[0], "%s", library);
 }
 
-void allocator_plan_add(struct allocator_plan *plan, const char *name, const char *value)
+static void add(struct allocator_plan *plan, const char *name, const char *value, bool always)
 {
     if (plan->count == ALLOCATOR_SETTINGS_MAX)
         return;
     struct allocator_setting *setting = &plan->setting[plan->count++];
     setting->name = name;
+    setting->always = always;
     (void)snprintf(setting->value, sizeof setting->value, "%s", value);
+}
+
+void allocator_plan_add(struct allocator_plan *plan, const char *name, const char *value)
+{
+    add(plan, name, value, false);
+}
+
+void allocator_plan_always(struct allocator_plan *plan, const char *name, const char *value)
+{
+    add(plan, name, value, true);
 }

@@ -17,6 +17,7 @@ enum { ALLOCATOR_SETTINGS_MAX = 8, ALLOCATOR_LIBRARIES_MAX = 2, ALLOCATOR_NAMES_
 /* One variable that the policy wants set. */
 struct allocator_setting {
     const char *name;
+    bool always; /* none of the user's: an inherited value is another trimtab's */
     char value[256];
 };
 
@@ -48,6 +49,7 @@ enum allocator_problem allocator_find(const char *name, const struct program *pr
 const char *allocator_problem_text(enum allocator_problem problem);
 
 void allocator_plan_add(struct allocator_plan *plan, const char *name, const char *value);
+void allocator_plan_always(struct allocator_plan *plan, const char *name, const char *value);
 void allocator_plan_preload(struct allocator_plan *plan, const char *library);
 
 /* The worker's environment, in memory of its own; made once, before the worker exists. */

@@ -145,7 +145,7 @@ static void put_setting(struct build *build, char *const *inherited, const struc
     const char *tunable = tunable_of(setting->name);
     bool named = find(inherited, setting->name) != NULL;
     bool tuned = tunable && build->user_tunables && tunes(build->user_tunables, tunable);
-    if ((named || tuned) && !build->plan->override) {
+    if ((named || tuned) && !build->plan->override && !setting->always) {
         note(out->kept, tuned ? tunable : setting->name, NULL);
         return;
     }

@@ -70,6 +70,19 @@ static void unset_variables_are_set(void **state)
     drop(inherited);
 }
 
+static void what_is_ours_alone_is_set_whatever_there_was(void **state)
+{
+    (void)state;
+    struct allocator_plan plan = { 0 };
+    allocator_plan_always(&plan, "TRIMTAB_AGENT_REPORT", "@ours");
+    char *inherited[] = { "TRIMTAB_AGENT_REPORT=@of-another", "A=1", NULL };
+    build(inherited, &plan);
+    assert_string_equal(built_value("TRIMTAB_AGENT_REPORT"), "@ours");
+    assert_string_equal(built.set, "TRIMTAB_AGENT_REPORT=@ours");
+    assert_string_equal(built.kept, "");
+    drop(inherited);
+}
+
 static void users_values_win(void **state)
 {
     (void)state;
@@ -287,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_to_do_copies_nothing),
         cmocka_unit_test(unset_variables_are_set),
+        cmocka_unit_test(what_is_ours_alone_is_set_whatever_there_was),
         cmocka_unit_test(users_values_win),
         cmocka_unit_test(tunables_count_as_set),
         cmocka_unit_test(tunables_that_win_are_taken_out),
