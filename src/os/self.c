@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { PIECE_BYTES = 8 << 10 };
+enum { PIECE_BYTES = 4 << 10 };
 
 int self_adopt_orphans(void)
 {
