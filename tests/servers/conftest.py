@@ -13,7 +13,7 @@ import time
 import pytest
 
 from asking import Reports
-from described import ENVIRONMENT, SERVERS, Server, missing, ping, version
+from described import ENVIRONMENT, SERVERS, missing, version
 
 TOP = pathlib.Path(__file__).parent.parent.parent
 AGENT = pathlib.Path(os.environ.get("TRIMTAB_AGENT", TOP / "build/release/lib/libtrimtab-agent.so"))
@@ -147,7 +147,7 @@ class Instance:
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
     """A bare redis for those that need one."""
-    redis = Server("broker", "redis-server", next(s for s in SERVERS if s.name == "redis").command, look=ping, workers=0)
+    redis = next(server for server in SERVERS if server.name == "redis")
     instance = Instance(redis, tmp_path_factory.mktemp("broker"))
     instance.becomes_ready()
     yield instance
