@@ -14,6 +14,11 @@
  *   SIGCONT. So ask a thread, not the process, where there are several.
  * WAIT_RESTART: calls that the kernel begins again after our handler
  *   (SA_RESTART, signal(7)). The handler trims, if the thread is in the wait.
+ *   Two moments stay open, as there is no form that unblocks and waits at once:
+ *   asked between the wrapper's look and the system call, some 10 ns, the
+ *   thread waits with the wish unserved until it is asked again or woken; and a
+ *   signal of the program's that comes between the handler's last look and its
+ *   return, some 200 ns, is handled as if it had come before the call.
  * WAIT_TIMED: a timed wait on a semaphore, which ends with EINTR after any
  *   handler. Ours returns with every signal blocked; the wrapper trims and waits
  *   again until the same point in time. Under musl, which may hide the EINTR,

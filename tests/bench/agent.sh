@@ -12,13 +12,13 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 out=$top/build/bench
 agent=${TRIMTAB_AGENT:-$top/build/release/lib/libtrimtab-agent.so}
 rounds=41
-pairs=15
+pairs=30
 strict=''
 for option; do
     case $option in
     --quick)
         rounds=11
-        pairs=5
+        pairs=7
         ;;
     --strict) strict=1 ;;
     *)
