@@ -11,6 +11,7 @@
 #   e2e     pytest against the release and the static binary, as PID 1 and as subreaper
 #   agent   the preloaded library: in every call it wraps, and in storms of requests
 #   servers real servers with the library preloaded: asked when idle and under load, and what it costs
+#   incidents  idle memory after the load of four real incidents, bare and with the shipped policies
 #   docker  in a Docker engine of its own, with images made here
 #
 # Without a stage: all of these. A stage builds what it needs. Packages that are missing are installed by apt.
@@ -376,6 +377,11 @@ stage_servers() {
     [ ! -f "$build/servers.txt" ] || cat "$build/servers.txt"
 }
 
+stage_incidents() {
+    build_release
+    shown 'idle memory and verdicts after the incidents' . timeout 300 sh tests/bench/incidents/run.sh --quick
+}
+
 stage_docker() {
     need gcc libc6-dev python3 python3-pytest debootstrap docker.io iptables || {
         skip 'docker: its packages cannot be installed'
@@ -390,13 +396,13 @@ stage_docker() {
     say 'tests/run.sh needs root: it installs packages and makes namespaces, users and cgroups'
     exit 1
 }
-[ $# -gt 0 ] || set -- build unit lint proof mutants sim ctl e2e agent servers docker
+[ $# -gt 0 ] || set -- build unit lint proof mutants sim ctl e2e agent servers incidents docker
 begin=$(date +%s)
 for stage; do
     case $stage in
-    build | unit | lint | proof | mutants | sim | ctl | e2e | agent | servers | docker) ;;
+    build | unit | lint | proof | mutants | sim | ctl | e2e | agent | servers | incidents | docker) ;;
     *)
-        say "unknown stage '$stage'; there are build, unit, lint, proof, mutants, sim, ctl, e2e, agent, servers and docker"
+        say "unknown stage '$stage'; there are build, unit, lint, proof, mutants, sim, ctl, e2e, agent, servers, incidents and docker"
         exit 1
         ;;
     esac
