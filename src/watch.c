@@ -272,7 +272,7 @@ static void sample(struct watch *watch, uint16_t slot, uint64_t now_ms)
         watch_event(watch, WATCH_TAG + slot, now_ms);
     if (r < 0)
         return;
-    if (fleet_wants_cpu(fleet, slot) && process_cpu_ms(process->pid, &cpu_ms) < 0)
+    if (fleet_wants_cpu(fleet, slot, rss_bytes) && process_cpu_ms(process->pid, &cpu_ms) < 0)
         cpu_ms = FLEET_UNKNOWN;
     struct fleet_decision decision = fleet_sample(fleet, slot, rss_bytes, cpu_ms);
     act(watch, &decision);

@@ -239,7 +239,7 @@ static void sample(struct pod *pod, uint16_t slot)
         process->told_bytes = pod->wild_bytes;
         pod->wild_place = POD_NOWHERE;
     }
-    if (fleet_wants_cpu(pod->fleet, slot))
+    if (fleet_wants_cpu(pod->fleet, slot, process->told_bytes))
         cpu_ms = model_cpu_ms(&process->model, pod->spec->traffic, pod->now_ms);
     (void)follow(pod, POD_SAMPLE, place, fleet_sample(pod->fleet, slot, process->told_bytes, cpu_ms));
 }

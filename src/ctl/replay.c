@@ -362,8 +362,9 @@ static void decide(struct replay *replay, uint64_t used_bytes)
         const struct replay_live *live = replay->by_slot[slot];
         if (fleet->process[slot].state == FLEET_FREE)
             continue;
-        uint64_t cpu_ms = fleet_wants_cpu(fleet, (uint16_t)slot) ? live->row->cpu_ms : FLEET_UNKNOWN;
-        act(replay, fleet_sample(fleet, (uint16_t)slot, live->row->rss_bytes, cpu_ms));
+        uint64_t rss_bytes = live->row->rss_bytes;
+        uint64_t cpu_ms = fleet_wants_cpu(fleet, (uint16_t)slot, rss_bytes) ? live->row->cpu_ms : FLEET_UNKNOWN;
+        act(replay, fleet_sample(fleet, (uint16_t)slot, rss_bytes, cpu_ms));
     }
     do {
         decision = fleet_look_end(fleet);

@@ -169,11 +169,11 @@ void fleet_look_begin(struct fleet *fleet, uint64_t limit_bytes, uint64_t used_b
     fleet->next_look_ms = fleet->now_ms + config->look_ms * FLEET_QUIET_FACTOR;
 }
 
-bool fleet_wants_cpu(const struct fleet *fleet, uint16_t slot)
+bool fleet_wants_cpu(const struct fleet *fleet, uint16_t slot, uint64_t rss_bytes)
 {
     const struct fleet_process *process = &fleet->process[slot];
     return fleet->config.can_trim && fleet->config.trim_idle_ms > 0 && process->counts &&
-           process->state == FLEET_WATCHED && trim_is_worth(fleet, process);
+           process->state == FLEET_WATCHED && trim_is_worth_at(fleet, process, rss_bytes);
 }
 
 static uint64_t sum_of(uint64_t a, uint64_t b)

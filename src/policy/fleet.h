@@ -292,8 +292,8 @@ void fleet_gone(struct fleet *fleet, uint16_t slot, uint64_t now_ms);
  */
 void fleet_look_begin(struct fleet *fleet, uint64_t limit_bytes, uint64_t used_bytes, uint64_t now_ms);
 
-/* Whether this process's CPU time matters now; asking costs the caller a system call. */
-bool fleet_wants_cpu(const struct fleet *fleet, uint16_t slot);
+/* Whether the CPU time of this process, with this RSS, matters now; asking costs the caller a system call. */
+bool fleet_wants_cpu(const struct fleet *fleet, uint16_t slot, uint64_t rss_bytes);
 
 /* cpu_ms: CPU time used in its life, FLEET_UNKNOWN when not asked for or not to be had. */
 struct fleet_decision fleet_sample(struct fleet *fleet, uint16_t slot, uint64_t rss_bytes, uint64_t cpu_ms);

@@ -60,6 +60,7 @@ struct fleet_decision fleet_measure(struct fleet *fleet, uint16_t slot, enum fle
 
 /* Grown since its last trim by what is worth another. */
 bool trim_is_worth(const struct fleet *fleet, const struct fleet_process *process);
+bool trim_is_worth_at(const struct fleet *fleet, const struct fleet_process *process, uint64_t rss_bytes);
 
 /* What the new sample means for trims: idleness, a picture that changed. */
 void trim_note(struct fleet *fleet, struct fleet_process *process, uint64_t cpu_ms);

@@ -1,10 +1,15 @@
 /* When a process is asked to trim, what its trims brought, and what that says about it. */
 #include "policy/fleet_parts.h"
 
-bool trim_is_worth(const struct fleet *fleet, const struct fleet_process *process)
+bool trim_is_worth_at(const struct fleet *fleet, const struct fleet_process *process, uint64_t rss_bytes)
 {
     uint64_t least = share_of(process->after_bytes, fleet->config.min_yield_permyriad);
-    return less_u64(process->rss_bytes, process->after_bytes) >= max_u64(least, FLEET_IDLE_GROWTH_MIN);
+    return less_u64(rss_bytes, process->after_bytes) >= max_u64(least, FLEET_IDLE_GROWTH_MIN);
+}
+
+bool trim_is_worth(const struct fleet *fleet, const struct fleet_process *process)
+{
+    return trim_is_worth_at(fleet, process, process->rss_bytes);
 }
 
 static void note_cpu(struct fleet *fleet, struct fleet_process *process, uint64_t cpu_ms)

@@ -57,7 +57,7 @@ static inline unsigned look_at(uint64_t now_ms, struct seen *seen, struct fleet_
     for (uint16_t slot = 0; slot < fleet.high_slot; slot++) {
         if (fleet.process[slot].state == FLEET_FREE)
             continue;
-        uint64_t cpu_ms = fleet_wants_cpu(&fleet, slot) ? seen->cpu_ms[slot] : FLEET_UNKNOWN;
+        uint64_t cpu_ms = fleet_wants_cpu(&fleet, slot, seen->rss_bytes[slot]) ? seen->cpu_ms[slot] : FLEET_UNKNOWN;
         struct fleet_decision decision = answer(seen, fleet_sample(&fleet, slot, seen->rss_bytes[slot], cpu_ms));
         if (decision.action != FLEET_NONE && count++ < max)
             ret[count - 1] = decision;

@@ -452,22 +452,22 @@ static void cpu_time_is_asked_for_only_where_it_matters(void **state)
     config.trim_idle_ms = 1;
     begin(&config, 1);
     struct fleet_process *process = &fleet.process[1];
-    process->rss_bytes = MIB(100);
-    assert_true(fleet_wants_cpu(&fleet, 1));
+    assert_false(fleet_wants_cpu(&fleet, 1, FLEET_IDLE_GROWTH_MIN - 1));
+    assert_true(fleet_wants_cpu(&fleet, 1, MIB(100))); /* by what was read just now, not by the last look */
     process->after_bytes = MIB(100);
-    assert_false(fleet_wants_cpu(&fleet, 1)); /* not grown */
+    assert_false(fleet_wants_cpu(&fleet, 1, MIB(100))); /* not grown */
     process->after_bytes = 0;
     process->counts = false;
-    assert_false(fleet_wants_cpu(&fleet, 1));
+    assert_false(fleet_wants_cpu(&fleet, 1, MIB(100)));
     process->counts = true;
     process->state = FLEET_TRIMMING;
-    assert_false(fleet_wants_cpu(&fleet, 1));
+    assert_false(fleet_wants_cpu(&fleet, 1, MIB(100)));
     process->state = FLEET_WATCHED;
     fleet.config.trim_idle_ms = 0;
-    assert_false(fleet_wants_cpu(&fleet, 1));
+    assert_false(fleet_wants_cpu(&fleet, 1, MIB(100)));
     fleet.config.trim_idle_ms = 1;
     fleet.config.can_trim = false;
-    assert_false(fleet_wants_cpu(&fleet, 1));
+    assert_false(fleet_wants_cpu(&fleet, 1, MIB(100)));
 }
 
 int main(void)

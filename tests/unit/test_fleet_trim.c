@@ -73,7 +73,7 @@ static void idle_and_grown(void **state)
     assert_int_equal(look_until(&now_ms, 120000, &seen).action, FLEET_TRIMMED);
     seen.rss_bytes[1] += FLEET_IDLE_GROWTH_MIN - 1; /* not grown by what is worth it */
     assert_int_equal(look_until(&now_ms, 300000, &seen).action, FLEET_NONE);
-    assert_false(fleet_wants_cpu(&fleet, 1));
+    assert_false(fleet_wants_cpu(&fleet, 1, seen.rss_bytes[1]));
 }
 
 /* It was idle long ago, when last asked; since then it worked and grew. */
@@ -88,10 +88,13 @@ static void an_old_idleness_does_not_count(void **state)
     assert_int_equal(look_until(&now_ms, 60000, &seen).action, FLEET_TRIM);
     assert_int_equal(look_until(&now_ms, 60000, &seen).action, FLEET_TRIMMED);
     seen.cpu_ms[1] += 60000;
-    seen.rss_bytes[1] = MIB(150); /* only this look shows that it is worth asking */
-    assert_int_equal(look(now_ms += 60000, &seen).action, FLEET_NONE);
-    assert_true(fleet_wants_cpu(&fleet, 1));
-    assert_int_equal(look(now_ms += 1000, &seen).action, FLEET_NONE); /* it worked meanwhile */
+    seen.rss_bytes[1] = MIB(150);
+    assert_int_equal(look(now_ms += 60000, &seen).action, FLEET_NONE); /* it worked meanwhile */
+    assert_int_equal(fleet_next_look_ms(&fleet), now_ms + 10000);
+    assert_int_equal(look(now_ms + 9999, &seen).action, FLEET_NONE);
+    const struct fleet_decision decision = look(now_ms + 10000, &seen); /* idle since the look that saw it grown */
+    assert_int_equal(decision.action, FLEET_TRIM);
+    assert_int_equal(decision.reason, FLEET_REASON_IDLE);
 }
 
 static void without_cpu_times_nothing_is_idle(void **state)
