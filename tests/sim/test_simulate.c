@@ -17,7 +17,7 @@ struct seen {
     unsigned looks, samples, starts, exits, ooms, refused, events, limits;
     unsigned actions[FLEET_HELPLESS + 1];
     unsigned reasons[FLEET_REASON_PRESSURE + 1]; /* of recycles */
-    unsigned verdicts[VERDICT_GROWTH + 1];
+    unsigned verdicts[VERDICT_OUTSIDE + 1];
     unsigned grace_kept;
     uint64_t asked_ms[PIDS_MAX];
     uint64_t pss_bytes, used_bytes;
