@@ -28,9 +28,10 @@ for package in gunicorn libjemalloc2 python3 util-linux gcc libc6-dev cmake ninj
 done
 if [ -n "$missing" ]; then
     echo "incidents: installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
     # shellcheck disable=SC2086 # a list of names
     if ! { apt-get -o DPkg::Lock::Timeout=600 -qq update &&
-        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq -y install --no-install-recommends $missing
+        apt-get -o DPkg::Lock::Timeout=600 -qq -y install --no-install-recommends $missing
     } >"$out/apt.log" 2>&1; then
         tail -n 20 "$out/apt.log" >&2
         echo "incidents: apt-get could not install$missing (as root?)" >&2
@@ -39,7 +40,9 @@ if [ -n "$missing" ]; then
 fi
 
 if [ -z "${TRIMTAB_BIN:-}" ]; then
-    if ! { cmake --preset release && cmake --build --preset release --target trimtab trimtab-agent; } >"$out/build.log" 2>&1; then
+    if ! {
+        cmake --preset release && cmake --build --preset release --target trimtab trimtab-agent
+    } >"$out/build.log" 2>&1; then
         tail -n 40 "$out/build.log" >&2
         exit 1
     fi

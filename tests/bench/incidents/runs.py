@@ -22,7 +22,7 @@ PHASES = 2  # a verdict takes two trims
 SAMPLE_SECONDS = 0.1
 STILL_SECONDS = 2  # the RSS has to hold still for so long
 STILL_BYTES = MIB  # and this is still
-TRIM_SECONDS = 25  # how long a trim is waited for: [trim] idle is 10s
+TRIM_SECONDS = 30  # how long a trim is waited for: [trim] idle is 10s, and looks may be as far apart
 LOAD_SECONDS = 150
 STOP_SECONDS = 15
 # What a user may have set, and what would change what is measured.
@@ -96,7 +96,6 @@ class Phase:
         self.over_at = 0.0  # seconds, the load
         self.before_bytes = 0  # RSS then
         self.idle_bytes = 0
-        self.trimmed = True  # if a trim was expected, it came
 
 
 class Run:
@@ -127,6 +126,10 @@ class Run:
                 if event["event"] == name:
                     found.append(event)
         return found
+
+    def tail(self):
+        """The last lines of the log."""
+        return "\n".join(read(self.directory / "log").splitlines()[-20:])
 
     def trims(self):
         """Those whose outcome is known."""
@@ -185,6 +188,12 @@ class Run:
         if status != 0:
             raise Failed(f"ended with status {status}")
 
+    def kill(self):
+        """If it still runs."""
+        if self.top is not None and self.top.poll() is None:
+            self.top.kill()
+            self.top.wait()
+
     # ---- the course ----
 
     def sample(self):
@@ -198,19 +207,19 @@ class Run:
         recent = [size for at, size in self.samples if at >= max(since, now - STILL_SECONDS)]
         return now - since >= STILL_SECONDS and recent and max(recent) - min(recent) <= STILL_BYTES
 
-    def wait_idle(self, phase, trims_before):
+    def wait_idle(self):
         since = time.monotonic() - self.begin
+        trims_before = len(self.trims())
         if self.variant.trims:
             try:
-                until(lambda: len(self.trims()) > trims_before, TRIM_SECONDS, "trim")
-            except Failed:
-                phase.trimmed = False
+                until(lambda: len(self.trims()) > trims_before, TRIM_SECONDS, "a trim")
+            except Failed:  # there may be nothing worth one
+                pass
             since = time.monotonic() - self.begin
         until(lambda: self.settled(since), TRIM_SECONDS, "an RSS that holds still")
 
     def one_phase(self, number):
         phase = Phase()
-        trims_before = len(self.trims())
         cpu_before = cpu_seconds(self.pid)
         line = self.incident.load(self, number)
         if not line.startswith("idle live="):
@@ -219,7 +228,7 @@ class Run:
         phase.over_at = time.monotonic() - self.begin
         phase.before_bytes = rss_bytes(self.pid)
         phase.cpu_seconds = cpu_seconds(self.pid) - cpu_before
-        self.wait_idle(phase, trims_before)
+        self.wait_idle()
         phase.idle_bytes = rss_bytes(self.pid)
         self.phases.append(phase)
 
@@ -234,7 +243,5 @@ class Run:
             self.problem = str(error)
         finally:
             self.over.set()
-            if self.top is not None and self.top.poll() is None:
-                self.top.kill()
-                self.top.wait()
+            self.kill()
         return self

@@ -31,7 +31,8 @@ def document(number):
     chance = random.Random(number)
     start = chance.randrange(len(TEXT) // 2)
     return {"id": number, "name": TEXT[start:start + chance.randrange(20, 200)],
-            "body": TEXT[start:start + chance.randrange(600, 12000)], "tags": [number % prime for prime in (2, 3, 5, 7)]}
+            "body": TEXT[start:start + chance.randrange(600, 12000)],
+            "tags": [number % prime for prime in (2, 3, 5, 7)]}
 
 
 def remember(key, value):

@@ -6,6 +6,7 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -66,8 +67,9 @@ def print_table(results, chosen):
         rows += [row_of(results, incident, variant) for variant in incident.variants
                  if results.of(incident, variant)]
     widths = [max(len(row[i]) for row in rows if len(row) == len(HEADER)) for i in range(len(HEADER))]
-    print(f"MiB of resident memory, after the last of {PHASES} phases of load. live: what the program keeps on purpose;\n"
-          "before: as the load ends; idle: once it has held still. yield: of the last trim. CPU s: of the loads.\n")
+    print(f"MiB of resident memory, after the last of {PHASES} phases of load. live: what the program keeps on\n"
+          "purpose; before: as the load ends; idle: once it has held still. yield: of the last trim. CPU s: of the\n"
+          "loads, with other runs beside.\n")
     for row in rows:
         if len(row) == len(HEADER):
             print(row[0].ljust(widths[0]) + "".join(cell.rjust(width + 3) for cell, width in zip(row[1:], widths[1:])))
@@ -119,6 +121,20 @@ def check_all(results, chosen):
     return good.count(False)
 
 
+def print_logs(runs):
+    """What those that failed had to say."""
+    for run in runs:
+        if run.problem:
+            print(f"\n{run.directory / 'log'}:\n{run.tail()}")
+
+
+def stop_all(runs, number):
+    """Told to end before the end."""
+    for run in runs:
+        run.kill()
+    os._exit(128 + number)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("trimtab", type=os.path.abspath)
@@ -126,7 +142,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="bare and with the shipped policy only")
     parser.add_argument("--jobs", type=int, default=JOBS)
     parser.add_argument("incident", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     chosen = incidents.chosen(arguments.incident)
     variants = (incidents.BARE, incidents.SHIPPED)
     words = namespace()
@@ -134,6 +150,8 @@ def main():
         print("incidents: no pid namespace to be had here: trimtab is not PID 1")
     runs = [Run(incident, variant, [*words, arguments.trimtab], arguments.directory.absolute())
             for incident in chosen for variant in (variants if arguments.quick else incident.variants)]
+    signal.signal(signal.SIGTERM, lambda number, _: stop_all(runs, number))
+    signal.signal(signal.SIGINT, lambda number, _: stop_all(runs, number))
     begin = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for number, run in enumerate(pool.map(Run.run, runs), 1):
@@ -143,6 +161,7 @@ def main():
     print_table(results, chosen)
     print_verdicts(results, chosen)
     missed = check_all(results, chosen)
+    print_logs(runs)
     drawing = arguments.directory / "incidents.svg"
     chart.write(drawing, results, chosen)
     print(f"\n{time.monotonic() - begin:.0f} s for {len(runs)} runs. Drawn in {drawing}; logs of trimtab beside it.")
