@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -111,8 +112,11 @@ static bool remember_agent(struct setup *setup)
 
 static void plan_agent(struct setup *setup)
 {
-    if (setup->program.libc == PROGRAM_LIBC_STATIC || setup->program.set_id) {
-        setup->agent_problem = setup->program.set_id ? ALLOCATOR_SET_ID : ALLOCATOR_STATIC;
+    const struct program *program = &setup->program;
+    if (program->libc == PROGRAM_LIBC_STATIC || program->set_id || program->sanitized) {
+        setup->agent_problem = program->sanitized ? ALLOCATOR_SANITIZED
+                               : program->set_id  ? ALLOCATOR_SET_ID
+                                                  : ALLOCATOR_STATIC;
         return;
     }
     setup->agent_problem = ALLOCATOR_MISSING;
@@ -136,6 +140,9 @@ void preload_plan(struct setup *setup)
     plan_variables(setup);
     if (!setup->program_known)
         return;
+    const char *user_preload = getenv("LD_PRELOAD");
+    if (user_preload != NULL && program_is_sanitizer(user_preload))
+        setup->program.sanitized = true;
     plan_allocator(setup);
     if (setup->agent_wanted)
         plan_agent(setup);

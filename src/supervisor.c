@@ -395,7 +395,8 @@ static void say_environment(const struct setup *setup)
         log_event(LOG_WARNING, "warning", log_text("what", allocator_problem_text(setup->library_problem)),
                   log_text("malloc", setup->load.config.allocator.malloc),
                   log_text("library", setup->library[0] != '\0' ? setup->library : NULL));
-    bool nothing_to_gain = setup->agent_problem == ALLOCATOR_STATIC || setup->agent_problem == ALLOCATOR_SET_ID;
+    bool nothing_to_gain = setup->agent_problem == ALLOCATOR_STATIC || setup->agent_problem == ALLOCATOR_SET_ID ||
+                           setup->agent_problem == ALLOCATOR_SANITIZED;
     if (setup->agent_problem != ALLOCATOR_FINE)
         log_event(nothing_to_gain ? LOG_INFO : LOG_WARNING, nothing_to_gain ? "agent" : "warning",
                   log_text("what", allocator_problem_text(setup->agent_problem)),

@@ -105,6 +105,8 @@ enum allocator_problem allocator_find(const char *name, const struct program *pr
         return ALLOCATOR_STATIC;
     if (program->set_id)
         return ALLOCATOR_SET_ID;
+    if (program->sanitized)
+        return ALLOCATOR_SANITIZED;
     if (name[0] == '/') {
         if (strpbrk(name, " \t\n:"))
             return ALLOCATOR_UNPRELOADABLE;
@@ -128,6 +130,8 @@ const char *allocator_problem_text(enum allocator_problem problem)
         return "the program is static: nothing can be preloaded";
     case ALLOCATOR_SET_ID:
         return "the program is set-user-ID or set-group-ID: its loader ignores LD_PRELOAD";
+    case ALLOCATOR_SANITIZED:
+        return "the program is built with AddressSanitizer, which lets nothing be preloaded";
     case ALLOCATOR_SHUT:
         return "the worker's user cannot load the library from where it is";
     case ALLOCATOR_UNPRELOADABLE:

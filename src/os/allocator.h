@@ -35,6 +35,7 @@ enum allocator_problem {
     ALLOCATOR_UNFIT,        /* found, but for another libc, class or machine */
     ALLOCATOR_STATIC,       /* the program is static: nothing can be preloaded */
     ALLOCATOR_SET_ID,       /* the loader would ignore it */
+    ALLOCATOR_SANITIZED,    /* AddressSanitizer ends the program if anything is loaded before it */
     ALLOCATOR_SHUT,         /* the worker's user cannot open it, or not run code from there */
     ALLOCATOR_UNPRELOADABLE /* its path holds a blank or a colon, which LD_PRELOAD cannot carry (ld.so(8)) */
 };

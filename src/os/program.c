@@ -185,6 +185,11 @@ static enum program_libc libc_of_needed(const char *name)
     return PROGRAM_LIBC_UNKNOWN;
 }
 
+bool program_is_sanitizer(const char *libraries)
+{
+    return strstr(libraries, "libasan.so") != NULL || strstr(libraries, "libclang_rt.asan") != NULL;
+}
+
 struct dynamic {
     uint64_t tag;
     uint64_t value;
@@ -235,7 +240,8 @@ static int file_offset(const struct elf *elf, uint64_t address, uint64_t *ret_of
     return -ENOEXEC;
 }
 
-static int find_library_libc(const struct elf *elf, enum program_libc *ret_libc)
+/* Look at what it is linked with: the C library, and the one that lets nothing be loaded before itself. */
+static int look_at_needed(const struct elf *elf, enum program_libc *ret_libc, bool *ret_sanitized)
 {
     struct segment section;
     struct dynamic entry;
@@ -264,6 +270,7 @@ static int find_library_libc(const struct elf *elf, enum program_libc *ret_libc)
         r = elf_string(elf, strings + entry.value, UINT64_MAX, name, sizeof name);
         if (r < 0)
             return r;
+        *ret_sanitized = *ret_sanitized || program_is_sanitizer(name);
         enum program_libc libc = libc_of_needed(name);
         if (libc != PROGRAM_LIBC_UNKNOWN)
             *ret_libc = libc;
@@ -411,6 +418,9 @@ int program_inspect(const char *name, const char *path, struct program *ret_prog
                 r = find_program_libc(&elf, &ret_program->libc);
             if (r == 0)
                 describe(&elf, ret_program);
+            enum program_libc linked; /* the interpreter's word counts */
+            if (r == 0 && ret_program->libc != PROGRAM_LIBC_STATIC)
+                (void)look_at_needed(&elf, &linked, &ret_program->sanitized);
             (void)close(elf.fd);
             return r;
         }
@@ -438,7 +448,7 @@ int program_inspect_library(const char *file, struct program *ret_program)
     if (r == 0)
         r = check_complete(&elf);
     if (r == 0)
-        r = find_library_libc(&elf, &ret_program->libc);
+        r = look_at_needed(&elf, &ret_program->libc, &ret_program->sanitized);
     if (r == 0)
         describe(&elf, ret_program);
     (void)close(elf.fd);

@@ -23,6 +23,7 @@ struct program {
     uint8_t elf_class; /* ELFCLASS32, ELFCLASS64 */
     uint16_t machine;  /* EM_X86_64, ... */
     bool set_id;       /* set-user-ID or set-group-ID: the loader ignores LD_PRELOAD */
+    bool sanitized;    /* linked with AddressSanitizer, which ends a program that has libraries before it */
 };
 
 const char *program_libc_name(enum program_libc libc);
@@ -36,6 +37,9 @@ int program_inspect(const char *name, const char *path, struct program *ret_prog
 
 /* The same for a shared library: libc by its DT_NEEDED; UNKNOWN when it needs none (fits any). */
 int program_inspect_library(const char *file, struct program *ret_program);
+
+/* Whether AddressSanitizer's runtime is among these, as in LD_PRELOAD. */
+bool program_is_sanitizer(const char *libraries);
 
 /* Whether the library can be loaded into the program. */
 bool program_accepts(const struct program *program, const struct program *library);

@@ -169,6 +169,20 @@ def test_a_set_id_program_is_given_none(init, heap):
     assert "LD_PRELOAD" not in environment(running.worker())
 
 
+def test_a_program_with_address_sanitizer_is_given_none(init, tmp_path):
+    """It would refuse to start."""
+    program = tmp_path / "sanitized"
+    subprocess.run(["gcc", "-fsanitize=address", HERE / "heaps/heap.c", "-o", program], check=True)
+    running, told = start(init, program, "hole")
+    until(told, "the heap")
+    assert "AddressSanitizer" in running.event("agent")["what"]
+    assert "LD_PRELOAD" not in environment(running.worker())
+    runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True).stdout
+    preloaded = init.start(*sets(AGENT), PYTHON, "-c", "import time; time.sleep(600)", env={"LD_PRELOAD": runtime.strip()})
+    assert "AddressSanitizer" in preloaded.event("agent")["what"]
+    assert environment(preloaded.worker())["LD_PRELOAD"] == runtime.strip()
+
+
 @pytest.mark.parametrize("settings", [
     {"log.format": "json"}, {"worker.restart": "never"}, {"allocator.arena_max": "1"},
     {"recycle.at": "1G", "allocator.agent": "no"}, {"recycle.at": "1G", "trim.signal": "none"},

@@ -85,6 +85,7 @@ static struct program own_program(void)
 {
     struct program program;
     assert_int_equal(program_inspect("/proc/self/exe", NULL, &program), 0);
+    program.sanitized = false; /* as this test may be */
     return program;
 }
 
@@ -157,6 +158,19 @@ static void a_fitting_library_anywhere_beats_an_unfit_one(void **state)
     assert_found("jemalloc", &program, ALLOCATOR_FINE, "/lib/libjemalloc.so.1");
 }
 
+static void nothing_is_loaded_before_a_sanitizer(void **state)
+{
+    (void)state;
+    char path[PROGRAM_PATH_MAX];
+    struct program program = own_program();
+    program.sanitized = true;
+    assert_int_equal(allocator_find("jemalloc", &program, root, path, sizeof path), ALLOCATOR_SANITIZED);
+    assert_string_equal(path, "");
+    assert_true(program_is_sanitizer("/x/libm.so:/usr/lib/libasan.so.8"));
+    assert_true(program_is_sanitizer("/x/libclang_rt.asan-x86_64.so"));
+    assert_false(program_is_sanitizer("/x/libtsan.so.2 /usr/lib/libas.so"));
+}
+
 static void a_path_is_taken_as_it_is(void **state)
 {
     (void)state;
@@ -211,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(library_is_searched_by_architecture, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_fitting_library_anywhere_beats_an_unfit_one, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(nothing_is_loaded_before_a_sanitizer, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_path_is_taken_as_it_is, make_root, remove_root),
         cmocka_unit_test_setup_teardown(installed_jemalloc_fits_glibc_only, make_root, remove_root),
     };
