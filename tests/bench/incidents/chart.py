@@ -7,7 +7,7 @@ import incidents
 from runs import MIB, TOP
 
 sys.path.insert(0, str(TOP / "examples/demo"))
-from report import ceiling, text_at  # noqa: E402 pylint: disable=wrong-import-position
+from report import ceiling, text_at
 
 BARE, SHIPPED, OTHER = "#c0392b", "#1f6fb2", "#9aa5b1"
 WIDTH, TOP_MARGIN, ROW, PANEL = 1080, 70, 250, 170

@@ -69,7 +69,9 @@ def print_table(results, chosen):
     widths = [max(len(row[i]) for row in rows if len(row) == len(HEADER)) for i in range(len(HEADER))]
     print(f"MiB of resident memory, after the last of {PHASES} phases of load. live: what the program keeps on\n"
           "purpose; before: as the load ends; idle: once it has held still. yield: of the last trim. CPU s: of the\n"
-          "loads, with other runs beside.\n")
+          "loads, with other runs beside.\n"
+          "environment: no agent; trims: no MALLOC_ARENA_MAX; jemalloc with\n"
+          f"1 arena: {incidents.ONE_ARENA}; decay: {incidents.BACKGROUND}\n")
     for row in rows:
         if len(row) == len(HEADER):
             print(row[0].ljust(widths[0]) + "".join(cell.rjust(width + 3) for cell, width in zip(row[1:], widths[1:])))
