@@ -72,9 +72,10 @@ static const char *allocator_name(uint16_t allocator)
     }
 }
 
-static struct log_field figure(const char *key, uint64_t bytes)
+/* Of the heap. Of what an allocator counts as its own not all is resident. */
+static struct log_field figure(const char *key, uint64_t bytes, uint64_t rss_bytes)
 {
-    return bytes == TRIMTAB_AGENT_UNKNOWN ? omitted() : log_bytes(key, bytes);
+    return bytes == VERDICT_NO_FIGURE ? omitted() : log_bytes(key, bytes < rss_bytes ? bytes : rss_bytes);
 }
 
 void say_trimmed(const struct fleet_decision *decision, const struct trimtab_agent_report *report)
@@ -86,8 +87,8 @@ void say_trimmed(const struct fleet_decision *decision, const struct trimtab_age
         log_bytes("rss_after", decision->rss_bytes),
         log_ms("took", report != NULL ? (report->took_ns + 999999) / 1000000 : decision->took_ms),
         log_permyriad("yield", yield), log_text("allocator", report != NULL ? allocator_name(report->allocator) : NULL),
-        report != NULL ? figure("held", report->held_bytes) : omitted(),
-        report != NULL ? figure("used", report->used_bytes) : omitted(),
+        report != NULL ? figure("held", report->held_bytes, decision->rss_bytes) : omitted(),
+        report != NULL ? figure("used", report->used_bytes, decision->rss_bytes) : omitted(),
         log_text("reason", reason_name(decision->reason)), log_text("report", decision->unanswered > 0 ? "none" : NULL),
         decision->eta_ms == FLEET_NEVER ? omitted() : log_ms("eta", decision->eta_ms));
 }
@@ -95,11 +96,10 @@ void say_trimmed(const struct fleet_decision *decision, const struct trimtab_age
 static void say_verdict(const struct fleet_decision *decision)
 {
     const struct verdict_evidence *evidence = &decision->evidence;
-    bool figures = evidence->held_bytes != VERDICT_NO_FIGURE;
     log_event(LOG_INFO, "verdict", log_number("pid", decision->pid), log_bytes("rss", decision->rss_bytes),
               log_text("verdict", verdict_name(decision->verdict)),
-              figures ? log_bytes("held", evidence->held_bytes) : omitted(),
-              figures ? log_bytes("used", evidence->used_bytes) : omitted(), log_number("trims", evidence->trims),
+              figure("held", evidence->held_bytes, decision->rss_bytes),
+              figure("used", evidence->used_bytes, decision->rss_bytes), log_number("trims", evidence->trims),
               log_number("worth", evidence->worth), log_text("advice", verdict_advice(decision->verdict, evidence)));
 }
 

@@ -8,12 +8,24 @@ static bool has_figures(const struct verdict_evidence *evidence)
            evidence->held_bytes > 0;
 }
 
-/* Whether a good part of what the heap holds is free. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/*
+ * Whether a good part of what the heap holds is free, and resident. An
+ * allocator counts as held what trims have returned of the middle of its heap:
+ * no more than the RSS is there, and where that is most of what is free, it
+ * was not returned.
+ */
 static bool much_is_free(const struct verdict_evidence *evidence)
 {
     uint64_t held = evidence->held_bytes;
-    uint64_t used = evidence->used_bytes < held ? evidence->used_bytes : held;
-    return held - used >= held / 100 * VERDICT_FREE_PCT;
+    uint64_t used = less(evidence->used_bytes, held);
+    uint64_t there = less(held, evidence->rss_bytes);
+    uint64_t free = there - less(used, there);
+    return free >= there / 100 * VERDICT_FREE_PCT && free >= (held - used) / 2;
 }
 
 /* Less than half of the process is heap. */

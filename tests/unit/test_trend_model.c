@@ -256,20 +256,30 @@ static void shares_are_what_arithmetic_says(void **state)
 
 /* ---- verdicts ---- */
 
+static wide free_of(uint64_t held, uint64_t used)
+{
+    return used > held ? 0 : (wide)held - used;
+}
+
 static enum verdict verdict_by_the_book(const struct verdict_evidence *evidence)
 {
-    const bool told = evidence->held_bytes != VERDICT_NO_FIGURE && evidence->used_bytes != VERDICT_NO_FIGURE;
-    const bool impossible = evidence->used_bytes > evidence->held_bytes; /* then nothing is free */
-    const wide free_bytes = impossible ? 0 : evidence->held_bytes - evidence->used_bytes;
+    const uint64_t there = evidence->held_bytes > evidence->rss_bytes ? evidence->rss_bytes : evidence->held_bytes;
+    const bool told = evidence->held_bytes != VERDICT_NO_FIGURE && evidence->used_bytes != VERDICT_NO_FIGURE &&
+                      evidence->held_bytes > 0;
     const bool help = evidence->worth > 0 && 2 * evidence->worth >= evidence->trims;
-    const bool much = free_bytes >= (wide)(evidence->held_bytes / 100) * VERDICT_FREE_PCT;
+    const bool returned =
+        free_of(there, evidence->used_bytes) < free_of(evidence->held_bytes, evidence->used_bytes) / 2;
+    const bool much = free_of(there, evidence->used_bytes) >= (wide)(there / 100) * VERDICT_FREE_PCT && !returned;
+    const bool outside = evidence->held_bytes < evidence->rss_bytes / 2;
     const bool often = evidence->trims >= VERDICT_TRIMS_MIN;
     if (evidence->trims == 0)
         return VERDICT_UNKNOWN;
-    if (often && told && evidence->held_bytes > 0 && much && !help)
+    if (often && told && much && !help && !outside)
         return VERDICT_PINNED;
     if (evidence->shape == TREND_RISING && (often || !help))
         return VERDICT_GROWTH;
+    if (often && told && !help && outside)
+        return VERDICT_OUTSIDE;
     return often && help ? VERDICT_FRAGMENTATION : VERDICT_UNKNOWN;
 }
 
@@ -281,11 +291,12 @@ static void every_evidence_has_its_verdict(void **state)
     enum { FIGURES = sizeof figures / sizeof figures[0] };
 
     (void)state;
-    for (unsigned i = 0; i < FIGURES * FIGURES * 5 * 5 * 3; i++) {
-        const unsigned rest = i / (FIGURES * FIGURES);
+    for (unsigned i = 0; i < FIGURES * FIGURES * FIGURES * 5 * 5 * 3; i++) {
+        const unsigned rest = i / (FIGURES * FIGURES * FIGURES);
         const struct verdict_evidence evidence = {
             .held_bytes = figures[i % FIGURES],
             .used_bytes = figures[i / FIGURES % FIGURES],
+            .rss_bytes = figures[i / FIGURES / FIGURES % FIGURES],
             .trims = rest % 5,
             .worth = rest / 5 % 5,
             .shape = (enum trend_shape)(rest / 25),
