@@ -443,9 +443,11 @@ def subreaper(tmp_path, programs):
 
 def started(mode, directory, programs):
     made = Init(mode, directory, programs)
-    yield made
-    for running in made.started:
-        running.end()
+    try:
+        yield made
+    finally:
+        for running in made.started:
+            running.end()
 
 
 @pytest.fixture
