@@ -55,7 +55,7 @@ def test_a_trim_is_answered_with_figures(init, heap):
     trim = running.event("trim")
     assert trim["rss_before"] > 80 * MIB and trim["rss_after"] < 20 * MIB
     assert trim["allocator"] == "glibc" and trim["reason"] == "at"
-    assert trim["held"] > 80 * MIB and trim["used"] < 10 * MIB
+    assert trim["used"] <= trim["held"] <= trim["rss_after"]
     assert 0 <= trim["took"] < 10 and trim["yield"] > 0.7 and "report" not in trim
     assert resident(running.worker()) < 20 * MIB
     set_variables = running.event("env")["set"]
