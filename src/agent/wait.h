@@ -59,6 +59,7 @@ struct wait {
     bool blocked;               /* every signal is blocked; program_mask is to be set again */
     bool muted;                 /* SIGURG alone is blocked */
     volatile sig_atomic_t ours; /* nothing but our handler has interrupted the wait */
+    int error;                  /* errno when the wait began: an EINTR that is not shown leaves no trace */
     uint64_t program_mask;
     void *cleanup[4]; /* musl's struct __ptcb */
 };

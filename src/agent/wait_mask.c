@@ -24,10 +24,10 @@ const sigset_t *masked_enter(struct wait *wait, const sigset_t *own, sigset_t *s
         return NULL;
     }
     wait->ours = 0; /* what comes from here on comes in the wait */
-    int error = errno;
+    wait->error = errno;
     if ((atomic_load_explicit(&request_attention, memory_order_relaxed) & REQUEST_ANYWHERE) != 0)
         request_serve(wait);
-    errno = error;
+    errno = wait->error;
     if (own != NULL)
         return own;
     memset(space, 0, sizeof *space);
@@ -43,6 +43,7 @@ bool masked_again(struct wait *wait, struct limit *limit, long result)
     request_serve(wait);
     if (limit != NULL)
         limit_look(limit);
+    errno = wait->error;
     return true;
 }
 
@@ -92,12 +93,16 @@ static int real_poll(struct pollfd *fds, nfds_t count, int ms)
  */
 static bool tries_again(const struct wait *wait, int ready)
 {
-    return UNLIKELY(ready == -1 && errno == EINTR && wait->ours);
+    if (LIKELY(ready != -1 || errno != EINTR || !wait->ours))
+        return false;
+    errno = wait->error;
+    return true;
 }
 
 static int try_poll(struct wait *wait, struct pollfd *fds, nfds_t count)
 {
     int ready;
+    wait->error = errno;
     do {
         wait->ours = 0;
         ready = real_poll(fds, count, 0);
@@ -323,6 +328,7 @@ static int try_select(struct wait *wait, int n, fd_set **sets)
         if (sets[i] != NULL)
             memcpy(&space[i], sets[i], size);
     }
+    wait->error = errno;
     do { /* a call that fails leaves the sets as they are */
         wait->ours = 0;
         ready = real_select(n, copies, &none);
@@ -352,6 +358,7 @@ EXPORT int select(int n, fd_set *reading, fd_set *writing, fd_set *other, struct
     bool at_once = timeout != NULL && timeout->tv_sec == 0 && timeout->tv_usec == 0;
     if (at_once || (timeout != NULL && (timeout->tv_sec < 0 || timeout->tv_usec < 0))) {
         int ready;
+        wait.error = errno;
         do {
             wait.ours = 0;
             ready = real_select(n, sets, timeout);

@@ -107,6 +107,12 @@ THREAD(pthread_timedjoin_np, (pthread_t thread, void **result, const struct time
 THREAD(pthread_clockjoin_np, (pthread_t thread, void **result, clockid_t clock, const struct timespec *end),
        (thread, result, clock, end))
 
+static bool goes_on(struct wait *wait)
+{
+    errno = wait->error;
+    return wait_attend(wait, -1);
+}
+
 /* Semaphores show EINTR; with a time, also after a handler with SA_RESTART. */
 #define SEMAPHORE(name, class, parameters, arguments)                                                                  \
     EXPORT int name parameters                                                                                         \
@@ -121,10 +127,11 @@ THREAD(pthread_clockjoin_np, (pthread_t thread, void **result, clockid_t clock, 
         if (ATTENTION() && !wait_attend(&wait, -1))                                                                    \
             return -1;                                                                                                 \
         int result;                                                                                                    \
+        wait.error = errno;                                                                                            \
         do {                                                                                                           \
             wait.ours = 0;                                                                                             \
             result = real arguments;                                                                                   \
-        } while (UNLIKELY(result == -1 && errno == EINTR && wait.ours) && wait_attend(&wait, -1));                     \
+        } while (UNLIKELY(result == -1 && errno == EINTR && wait.ours) && goes_on(&wait));                             \
         return result;                                                                                                 \
     }
 

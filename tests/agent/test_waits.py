@@ -69,11 +69,13 @@ def test_storm_loses_nothing_and_moves_no_time(libc, program, start):
     for call in ours:
         print(f"{call:26} {bare[call]} {ours[call]}")
     assert len(ours) == len(bare) >= 33
-    assert [call for call in ours if ours[call][0] > bare[call][0] or ours[call][3:] != bare[call][3:]] == []
+    assert [call for call in ours if any(ours[call][i] > bare[call][i] for i in (0, 3, 4))] == []
     late = []
     for call in ours:
         if not in_time(bare[call], ours[call]):  # the machine's doing, unless it is late each time
-            again = [measure(start, waits, storm, call) for _ in range(3)]
+            again = []
+            while len(again) < 6 and not (again and in_time(*again[-1])):
+                again.append([measured[call] for measured in measure(start, waits, storm, call)])
             print(f"again: {call:19} {again}")
-            late += [call] if not any(in_time(b[call], o[call]) for b, o in again) else []
+            late += [] if in_time(*again[-1]) else [call]
     assert late == []

@@ -7,8 +7,8 @@
  *                              the program's own after 4 to 8 ms of 60; STORM may be `none`
  *
  * once prints `result errno microseconds rest-microseconds`; storm prints `CALL early late latest wrong lost`: the
- * most that a wait was too short, and the median and most that it was too long, in microseconds; results that were
- * not as they should be, and signals that did not end the wait.
+ * most that a wait was too short, and the median and most that it was too long, in microseconds; results, errno, times
+ * that were said to be left and masks that were not as they should be, and signals that did not end the wait.
  *
  * It is over 500 lines, because there are so many calls: each is there once.
  */
@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -546,9 +547,31 @@ static const struct call {
 #endif
 };
 
+/* The mask of the program, in its handlers and after a wait: none of these tests blocks SIGTERM or SIGURG. */
+static bool is_blocked(int number)
+{
+    sigset_t now;
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &now);
+    return sigismember(&now, number) != 0;
+}
+
+static volatile sig_atomic_t wrong_masks;
+
+/* How often others were given the processor instead of this thread. */
+static long count_switches(void)
+{
+    struct rusage usage;
+    (void)getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nivcsw;
+}
+
+static volatile long switches_at_alarm;
+
 static void on_alarm(int number)
 {
     (void)number;
+    switches_at_alarm = count_switches();
+    wrong_masks += is_blocked(SIGTERM);
     alarms++;
 }
 
@@ -624,21 +647,37 @@ static void storm(const struct call *call, int rounds)
         int64_t begin = now_us();
         errno = 0;
         long r = call->wait(PLAIN_MS);
+        int error = errno;
         int64_t over = now_us() - begin - PLAIN_MS * 1000;
-        wrong += !is_right(call, r, errno);
+        wrong += !is_right(call, r, error) || (call->eintr && call->end_errno == 0 && error != 0);
+        wrong += is_blocked(SIGTERM) || is_blocked(SIGURG);
         early = -over > early ? -over : early;
         late[i] = over;
     }
+    int doubtful = 0;
     for (int i = 0; call->eintr && i < rounds * 4; i++) {
+        long switches = count_switches();
         int before = alarms;
+        int64_t begin = now_us();
         errno = 0;
+        rest_us = -1;
         arm(4 + i % 5);
         long r = call->wait(ALARMED_MS);
         int error = errno;
         arm(0);
-        if (alarms != before + 1 || r >= 0 || error != EINTR) /* a slow machine may end the wait first: still 0 lost */
-            lost += alarms != before;
+        int64_t whole_us = now_us() - begin + rest_us; /* when it says what was left: of the time that was given */
+        wrong += rest_us >= 0 && r < 0 && (whole_us < ALARMED_MS * 1000 - 1000 || rest_us > ALARMED_MS * 1000);
+        wrong += is_blocked(SIGTERM) || is_blocked(SIGURG);
+        bool ended = alarms == before + 1 && r < 0 && error == EINTR;
+        /* On a slow machine the alarm may come before the wait, or the end of the wait before the alarm. */
+        if (!ended && alarms != before && switches != switches_at_alarm && doubtful++ < rounds * 4) {
+            i--;
+            continue;
+        }
+        lost += !ended && alarms != before;
     }
+    wrong += wrong_masks;
+    wrong_masks = 0;
     qsort(late, (size_t)rounds, sizeof late[0], by_size);
     printf("%s %lld %lld %lld %d %d\n", call->name, (long long)early, (long long)late[rounds / 2],
            (long long)late[rounds - 1], wrong, lost);
