@@ -19,6 +19,19 @@ void wait_restore(struct wait *wait)
     wait->muted = false;
 }
 
+void wait_push(struct wait *wait)
+{
+    wait_cleanup_push(wait->cleanup, wait_forget, wait);
+    wait->pushed = true;
+}
+
+void wait_undo(struct wait *wait)
+{
+    wait_restore(wait);
+    if (wait->pushed)
+        wait_cleanup_pop(wait->cleanup, 0);
+}
+
 void wait_forget(void *argument)
 {
     struct wait *wait = argument;

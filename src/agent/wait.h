@@ -58,6 +58,7 @@ struct wait {
     const void *caller;
     bool blocked;               /* every signal is blocked; program_mask is to be set again */
     bool muted;                 /* SIGURG alone is blocked */
+    bool pushed;                /* onto the cleanup handlers of musl */
     volatile sig_atomic_t ours; /* nothing but our handler has interrupted the wait */
     int error;                  /* errno when the wait began: an EINTR that is not shown leaves no trace */
     uint64_t program_mask;
@@ -72,6 +73,10 @@ extern void (*wait_cleanup_pop)(void *entry, int run);
 
 /* Set the mask again that the program had. */
 void wait_restore(struct wait *wait);
+
+/* What is to be done at the begin of a wait under musl, and at the end of one that is not as it was begun. */
+void wait_push(struct wait *wait);
+void wait_undo(struct wait *wait);
 
 /* Forget a wait that is left other than by its end. */
 void wait_forget(void *wait);
@@ -96,20 +101,19 @@ static inline void wait_begin(struct wait *wait, const struct wait_kind *kind, c
     wait->caller = caller;
     wait->blocked = false;
     wait->muted = false;
+    wait->pushed = false;
     wait->ours = 0;
     atomic_signal_fence(memory_order_release);
     wait_current = wait;
     if (UNLIKELY(wait_cleanup_push != NULL))
-        wait_cleanup_push(wait->cleanup, wait_forget, wait);
+        wait_push(wait);
 }
 
-static inline void wait_end(struct wait *wait)
+static inline __attribute__((always_inline)) void wait_end(struct wait *wait)
 {
     wait_current = wait->outer;
-    if (UNLIKELY(wait->blocked || wait->muted))
-        wait_restore(wait);
-    if (UNLIKELY(wait_cleanup_pop != NULL))
-        wait_cleanup_pop(wait->cleanup, 0);
+    if (UNLIKELY(wait->blocked || wait->muted || wait->pushed))
+        wait_undo(wait);
 }
 
 /*

@@ -11,7 +11,13 @@
 #include "masked.h"
 #include "wait.h"
 
-enum { TRY_MAX = 64, TRY_SETS_MAX = 1024 };
+enum {
+    TRY_MAX = 64,
+    TRY_SETS_MAX = 1024,
+    IDLE_CALLS = 3 /* not tried after one that found nothing: a thread with little to do waits again */
+};
+
+static _Thread_local unsigned idle __attribute__((tls_model("initial-exec")));
 
 #define KIND(call) static const struct wait_kind kind = { #call, -1, true, WAIT_MASK }
 
@@ -56,10 +62,24 @@ bool masked_refused(struct wait *wait, long result)
     return true;
 }
 
-static bool may_try(unsigned long count)
+static bool may_try(unsigned long count, bool at_once)
 {
-    return request_active && count <= TRY_MAX &&
-           (atomic_load_explicit(&request_attention, memory_order_relaxed) & REQUEST_ANYWHERE) == 0;
+    if (!request_active || count > TRY_MAX ||
+        (atomic_load_explicit(&request_attention, memory_order_relaxed) & REQUEST_ANYWHERE) != 0)
+        return false;
+    if (LIKELY(at_once || idle == 0))
+        return true;
+    idle--;
+    return false;
+}
+
+/* Whether what was tried is the result of the call. */
+static bool is_done(int ready, bool at_once)
+{
+    if (LIKELY(ready != 0 || at_once))
+        return true;
+    idle = IDLE_CALLS;
+    return false;
 }
 
 static struct timespec from_ms(int ms)
@@ -123,9 +143,9 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int ms)
 {
     KIND(poll);
     WAIT(&kind);
-    if (may_try(count)) {
+    if (may_try(count, ms == 0)) {
         int ready = try_poll(&wait, fds, count);
-        if (ready != 0 || ms == 0)
+        if (is_done(ready, ms == 0))
             return ready;
     }
     sigset_t space;
@@ -145,9 +165,9 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
     WAIT(&kind);
     if (!limit_is_valid(timeout))
         return real_ppoll(fds, count, timeout, own);
-    if (may_try(count)) {
+    if (may_try(count, false)) {
         int ready = try_poll(&wait, fds, count);
-        if (ready != 0)
+        if (is_done(ready, false))
             return ready;
     }
     sigset_t space;
@@ -231,9 +251,9 @@ EXPORT int epoll_wait(int fd, struct epoll_event *events, int max, int ms)
 {
     KIND(epoll_wait);
     WAIT(&kind);
-    if (may_try(0)) {
+    if (may_try(0, ms == 0)) {
         int ready = real_epoll_wait(fd, events, max, 0);
-        if (ready != 0 || ms == 0)
+        if (is_done(ready, ms == 0))
             return ready;
     }
     sigset_t space;
@@ -248,9 +268,9 @@ EXPORT int epoll_pwait(int fd, struct epoll_event *events, int max, int ms, cons
 {
     KIND(epoll_pwait);
     WAIT(&kind);
-    if (may_try(0)) {
+    if (may_try(0, false)) {
         int ready = real_epoll_wait(fd, events, max, 0);
-        if (ready != 0)
+        if (is_done(ready, false))
             return ready;
     }
     sigset_t space;
@@ -365,9 +385,9 @@ EXPORT int select(int n, fd_set *reading, fd_set *writing, fd_set *other, struct
         } while (tries_again(&wait, ready));
         return ready;
     }
-    if (n <= TRY_SETS_MAX && may_try(0)) {
+    if (n <= TRY_SETS_MAX && may_try(0, false)) {
         int ready = try_select(&wait, n, sets);
-        if (ready != 0)
+        if (is_done(ready, false))
             return ready;
     }
     sigset_t space;
@@ -397,9 +417,9 @@ EXPORT int pselect(int n, fd_set *reading, fd_set *writing, fd_set *other, const
     fd_set *sets[] = { reading, writing, other };
     if (!limit_is_valid(timeout))
         return real_pselect(n, sets, timeout, own);
-    if (n <= TRY_SETS_MAX && may_try(0)) {
+    if (n <= TRY_SETS_MAX && may_try(0, false)) {
         int ready = try_select(&wait, n, sets);
-        if (ready != 0)
+        if (is_done(ready, false))
             return ready;
     }
     sigset_t space;
