@@ -4,14 +4,16 @@
  * Two workers of this program, one bare and one with the library preloaded,
  * take turns: in each round each measures every call once, so that what the
  * machine does meanwhile falls on both. Prints the nanoseconds of a call in the
- * tenth of the rounds that was disturbed least, and their ratio. A call is measured where something is ready, and, for the
- * timed ones, with a timeout that is not reached; `blocking` is two threads
- * that wake each other through a pair of pipes.
+ * tenth of the rounds that was disturbed least, and their ratio. A call is
+ * measured where something is ready, and, for the timed ones, with a timeout
+ * that is not reached; `blocking` is two threads that wake each other through a
+ * pair of pipes or a condition.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,11 +195,27 @@ static const struct subject {
 };
 enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
 
+/* On one processor: from which one a thread wakes the other would count for more than all else. */
+static void stay_here(void)
+{
+    cpu_set_t set;
+    int cpu = 0;
+    if (sched_getaffinity(0, sizeof set, &set) < 0)
+        die("sched_getaffinity");
+    while (!CPU_ISSET(cpu, &set))
+        cpu++;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set) < 0)
+        die("sched_setaffinity");
+}
+
 /* A worker measures when it gets a byte, and answers with its numbers. */
 static void work(int fd)
 {
     char byte;
     struct epoll_event event = { .events = EPOLLIN };
+    stay_here();
     epoll_fd = epoll_create1(0);
     zero_fd = open("/dev/zero", O_RDONLY);
     ping_epoll = epoll_create1(0);
