@@ -94,7 +94,8 @@ void wait_mute(struct wait *wait);
  */
 bool wait_attend(struct wait *wait, int fd);
 
-static inline void wait_begin(struct wait *wait, const struct wait_kind *kind, const void *caller)
+static inline __attribute__((always_inline)) void wait_begin_inline(struct wait *wait, const struct wait_kind *kind,
+                                                                    const void *caller)
 {
     wait->outer = wait_current;
     wait->kind = kind;
@@ -109,6 +110,11 @@ static inline void wait_begin(struct wait *wait, const struct wait_kind *kind, c
         wait_push(wait);
 }
 
+static inline void wait_begin(struct wait *wait, const struct wait_kind *kind, const void *caller)
+{
+    wait_begin_inline(wait, kind, caller);
+}
+
 static inline __attribute__((always_inline)) void wait_end(struct wait *wait)
 {
     wait_current = wait->outer;
@@ -121,10 +127,11 @@ static inline __attribute__((always_inline)) void wait_end(struct wait *wait)
  * personality of the frame. It is named by hand (0x1b: relative to its place, 4 bytes), for a compiler that is told of
  * exceptions makes code and tables for each wrapper that would never be used.
  */
-#define WAIT(kind_pointer)                                                                                             \
+#define WAIT(kind_pointer) WAIT_BY(wait_begin, kind_pointer)
+#define WAIT_BY(begin, kind_pointer)                                                                                   \
     __asm__(".cfi_personality 0x1b, wait_personality");                                                                \
     struct wait wait __attribute__((cleanup(wait_end)));                                                               \
-    wait_begin(&wait, (kind_pointer), __builtin_return_address(0))
+    begin(&wait, (kind_pointer), __builtin_return_address(0))
 
 /* `real`: the function of that name behind ours, NULL if there is none. */
 #define REAL_NAMED(name, text)                                                                                         \

@@ -27,7 +27,7 @@
     {                                                                                                                  \
         static const struct wait_kind kind = { #name, number, true, WAIT_RESTART };                                    \
         REAL_NAMED(name, kind.call);                                                                                   \
-        WAIT(&kind);                                                                                                   \
+        WAIT_BY(wait_begin_inline, &kind);                                                                             \
         if (ATTENTION() && !wait_attend(&wait, fd))                                                                    \
             return -1;                                                                                                 \
         return LIKELY(real != NULL) ? real arguments : (type)kernel;                                                   \
