@@ -3,21 +3,12 @@
 #include <errno.h>
 #include <signal.h>
 
-#include "os/log.h"
 #include "os/report_socket.h"
 #include "say.h"
 
 enum { ACT_REPORTS_MAX = 64 };
 
 /* ---- decisions into signals and lines ---- */
-
-/* A warning that holds on is said once. */
-static bool say_once(bool *said)
-{
-    bool first = !*said;
-    *said = true;
-    return first;
-}
 
 static void ask_trim(struct watch *watch, const struct fleet_decision *decision)
 {

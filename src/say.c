@@ -152,6 +152,13 @@ void say_decision(const struct fleet_decision *decision, bool dry_run)
     }
 }
 
+bool say_once(bool *said)
+{
+    bool first = !*said;
+    *said = true;
+    return first;
+}
+
 void say_warning(const char *what, pid_t pid, int error)
 {
     log_warning(what, log_number("pid", pid), error);

@@ -18,6 +18,9 @@ void say_decision(const struct fleet_decision *decision, bool dry_run);
 /* FLEET_TRIMMED; report: the agent's of this trim, NULL: there is none. */
 void say_trimmed(const struct fleet_decision *decision, const struct trimtab_agent_report *report);
 
+/* A warning that holds on is said once: whether this is the first time. Clear *said when the thing worked meanwhile. */
+bool say_once(bool *said);
+
 /* error: errno, 0: there is none. */
 void say_warning(const char *what, pid_t pid, int error);
 

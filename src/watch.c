@@ -58,14 +58,6 @@ static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
     return a_ms < b_ms ? a_ms : b_ms;
 }
 
-/* A warning that holds on is said once, and again after the thing worked meanwhile. */
-static bool say_once(bool *said)
-{
-    bool first = !*said;
-    *said = true;
-    return first;
-}
-
 /* ---- processes that come and go ---- */
 
 static void forget(struct watch *watch, uint16_t slot, uint64_t now_ms)
