@@ -66,6 +66,9 @@ static bool agent_fits(struct setup *setup)
     int r = program_inspect_library(setup->agent, &library);
     if (r == -ENOENT || r == -ENOTDIR)
         return false;
+    setup->agent_problem = ALLOCATOR_UNPRELOADABLE;
+    if (strpbrk(setup->agent, " \t\n:") != NULL) /* they part the words of LD_PRELOAD */
+        return false;
     setup->agent_problem = ALLOCATOR_UNFIT;
     if (r < 0 || !program_accepts(&setup->program, &library))
         return false;

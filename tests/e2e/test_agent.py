@@ -292,6 +292,34 @@ def test_the_one_inside_is_a_memory_file_where_none_can_be_written(alone, heap):
         assert not any("libtrimtab" in os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+def test_one_that_does_not_fit_is_passed_over(alone, heap):
+    """A path that LD_PRELOAD cannot carry, a library cut short, one that the worker's user cannot read."""
+    beside = alone.directory / "two words"
+    (beside / "bin").mkdir(parents=True)
+    (beside / "lib").mkdir()
+    library = beside / "lib/libtrimtab-agent.so"
+    shutil.copy(pathlib.Path(TRIMTAB).parent.parent / "lib/libtrimtab-agent.so", library)
+    alone.path = shutil.copy(TRIMTAB, beside / "bin/trimtab")
+    running, _ = start(alone, heap, "hole", wrap=run_mounted("mode=755"))
+    assert preloads(running) == "/run/libtrimtab-agent.so"
+    good = beside.rename(alone.directory / "one-word")
+    alone.path = good / "bin/trimtab"
+    running, _ = start(alone, heap, "hole", wrap=run_mounted("mode=755"))
+    assert preloads(running) == str(good / "lib/libtrimtab-agent.so")
+    (good / "lib/libtrimtab-agent.so").chmod(0o600)
+    running, _ = start(alone, heap, "hole", policy={"worker.user": "65534", "worker.group": "65534"},
+                       wrap=run_mounted("mode=755"))
+    assert preloads(running) == "/run/libtrimtab-agent.so"
+    (good / "lib/libtrimtab-agent.so").write_bytes(library_start(good))
+    running, _ = start(alone, heap, "hole", wrap=run_mounted("mode=755"))
+    assert preloads(running) == "/run/libtrimtab-agent.so"
+    assert running.events("warning") == []
+
+
+def library_start(directory):
+    return (directory / "lib/libtrimtab-agent.so").read_bytes()[:20000]
+
+
 def test_an_ordinary_user_has_it_too(alone, heap):
     running, _ = start(alone, heap, "hole", wrap=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
     assert running.event("trim")["allocator"] == "glibc"
