@@ -190,28 +190,43 @@ static uint64_t used_after(struct run *run, uint64_t ms)
     return used + shared;
 }
 
-/* lead_ms: how long before the limit would be reached one is ended, besides what its end takes. */
+/* Of those that are old enough to be recycled, the one whose end frees most; 0: there is none. */
+static uint16_t largest_of(struct pod *pod)
+{
+    uint16_t largest = 0;
+    (void)pod_measure(pod);
+    for (uint16_t place = 1; place <= WORKERS; place++) {
+        const struct pod_process *process = &pod->process[place];
+        if (pod->now_ms - process->model.born_ms >= policy.min_age_ms &&
+            (largest == 0 || process->memory.private_bytes > pod->process[largest].memory.private_bytes))
+            largest = place;
+    }
+    return largest;
+}
+
+/*
+ * What it does not know is what comes; what the policy promises, it keeps: one at a time, `interval` apart, none that
+ * is younger than `min_age`. lead_ms: how long before the limit would be reached one is ended, besides what its end
+ * takes.
+ */
 static uint64_t perfect_ooms(struct run *run, uint64_t until_ms, uint64_t lead_ms)
 {
     struct pod *pod = &run->pod;
+    uint64_t next_ms = 0;
     run->spec.unwatched = true;
     pod_init(pod, &run->fleet, &run->spec, NULL);
     while (!pod->over && pod->now_ms < until_ms) {
         uint64_t look_ms = pod->now_ms + PERFECT_LOOK_MS;
         while (pod_advance(pod, look_ms < until_ms ? look_ms : until_ms))
             ;
-        if (pod->over || pod_capacity(pod) < WORKERS || pod->process[FLEET_WORKER].pid == 0)
+        if (pod->over || pod_capacity(pod) < WORKERS || pod->process[FLEET_WORKER].pid == 0 || pod->now_ms < next_ms)
             continue;
-        uint16_t largest = 1;
-        (void)pod_measure(pod);
-        for (uint16_t place = 2; place <= WORKERS; place++) {
-            if (pod->process[place].memory.private_bytes > pod->process[largest].memory.private_bytes)
-                largest = place;
-        }
-        if (used_after(run, run->worker.drain_ms + PERFECT_LOOK_MS + lead_ms) < limit_bytes)
+        uint16_t largest = largest_of(pod);
+        if (largest == 0 || used_after(run, run->worker.drain_ms + PERFECT_LOOK_MS + lead_ms) < limit_bytes)
             continue;
         (void)pod_signal(pod, largest, POD_SIGNAL_END, false);
         pod->process[largest].asked = true;
+        next_ms = pod->now_ms + policy.interval_ms;
     }
     return pod->ooms;
 }
@@ -219,10 +234,14 @@ static uint64_t perfect_ooms(struct run *run, uint64_t until_ms, uint64_t lead_m
 /* The last moment is not the best one when several are due: all of the pool may have to go one after another. */
 static uint64_t least_ooms(struct run *run, uint64_t until_ms)
 {
-    uint64_t at_last = perfect_ooms(run, until_ms, 0);
-    uint64_t early =
-        perfect_ooms(run, until_ms, WORKERS * (run->worker.drain_ms + run->worker.boot_ms + PERFECT_LOOK_MS));
-    return at_last < early ? at_last : early;
+    const uint64_t leads_ms[] = { 0, WORKERS * (run->worker.drain_ms + run->worker.boot_ms + PERFECT_LOOK_MS),
+                                  policy.interval_ms, WORKERS * policy.interval_ms };
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < sizeof leads_ms / sizeof leads_ms[0]; i++) {
+        uint64_t ooms = perfect_ooms(run, until_ms, leads_ms[i]);
+        least = ooms < least ? ooms : least;
+    }
+    return least;
 }
 
 /* Nobody looks, but memory runs out all the same. */
