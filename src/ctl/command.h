@@ -7,6 +7,8 @@
 #ifndef TRIMTAB_CTL_COMMAND_H
 #define TRIMTAB_CTL_COMMAND_H
 
+struct option;
+
 enum { COMMAND_FAILED = 1 };
 
 struct command {
@@ -23,7 +25,12 @@ extern const struct command command_simulate;
 /* `trimtabctl: TEXT` on stderr. Returns COMMAND_FAILED. */
 __attribute__((format(printf, 1, 2))) int command_fail(const char *format, ...);
 
-/* For getopt_long(3) with opterr 0: say which option is unknown or lacks its value. Returns COMMAND_FAILED. */
-int command_fail_option(const struct command *command, int argc, char **argv, int found);
+/*
+ * Go through the options by getopt_long(3), which leaves optind at the first
+ * word that is none; take gets what `options` has for each, its value is
+ * optarg. Returns 0, or an exit status after it was said why, as take does.
+ */
+int command_options(const struct command *command, int argc, char **argv, const struct option *options,
+                    int (*take)(void *user, int found), void *user);
 
 #endif

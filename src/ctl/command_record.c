@@ -41,8 +41,9 @@ struct record_options {
 
 /* ---- options ---- */
 
-static int take_option(struct record_options *options, int found)
+static int take_option(void *user, int found)
 {
+    struct record_options *options = user;
     uint64_t number = 0;
     switch (found) {
     case OPTION_PID:
@@ -81,17 +82,11 @@ static int parse(struct record_options *options, const struct command *command, 
                                            { "exact", no_argument, NULL, OPTION_EXACT },
                                            { "commands", no_argument, NULL, OPTION_COMMANDS },
                                            { NULL, 0, NULL, 0 } };
-    int found;
 
     *options = (struct record_options){ .interval_ms = INTERVAL_MS };
-    opterr = 0;
-    while ((found = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-        if (found == '?' || found == ':')
-            return command_fail_option(command, argc, argv, found);
-        int status = take_option(options, found);
-        if (status != 0)
-            return status;
-    }
+    int status = command_options(command, argc, argv, longs, take_option, options);
+    if (status != 0)
+        return status;
     return optind == argc ? 0 : command_fail("'%s' is no option; see trimtabctl help record", argv[optind]);
 }
 

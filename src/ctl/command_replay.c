@@ -88,8 +88,9 @@ static int read_all(struct work *work)
     return r == 0 ? 0 : (command_fail("%s", work->file.error), -1);
 }
 
-static int replay_file(struct work *work, FILE *gathered)
+static int replay_file(void *user, FILE *gathered)
 {
+    struct work *work = user;
     char title[TITLE_MAX], subtitle[TITLE_MAX], name[TITLE_MAX / 2];
 
     print_head(work, gathered);
@@ -109,24 +110,14 @@ static int replay_file(struct work *work, FILE *gathered)
 
 static int replay_with(struct work *work)
 {
-    if (policy_read(&work->policy, &work->options.policy, environ) < 0)
-        return command_fail("%s", work->policy.load.error);
-    if (work->policy.load.warning[0] != '\0')
-        (void)command_fail("warning: %s", work->policy.load.warning);
-    int status = COMMAND_FAILED;
-    if (trace_file_open(&work->file, work->options.input) < 0) {
-        (void)command_fail("%s", work->file.error);
-    } else {
-        FILE *gathered = run_gather();
-        if (gathered != NULL && report_open(&work->report, gathered, work->options.svg != NULL) < 0)
-            (void)command_fail("out of memory");
-        else if (gathered != NULL)
-            status = replay_file(work, gathered);
-        replay_close(&work->replay);
-        report_close(&work->report);
-        if (gathered != NULL)
-            (void)fclose(gathered);
-    }
+    int status = run_read_policy(&work->policy, &work->options);
+    if (status != 0)
+        return status;
+    if (trace_file_open(&work->file, work->options.input) < 0)
+        status = command_fail("%s", work->file.error);
+    else
+        status = run_report(&work->report, &work->options, replay_file, work);
+    replay_close(&work->replay);
     trace_file_close(&work->file);
     return status;
 }

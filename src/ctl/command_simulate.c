@@ -117,8 +117,9 @@ static void print_head(const struct work *work, const char *scenario, const char
     (void)fprintf(out, "\n");
 }
 
-static int simulate(struct work *work, FILE *gathered)
+static int simulate(void *user, FILE *gathered)
 {
+    struct work *work = user;
     char scenario[TITLE_MAX / 4], policy[TITLE_MAX / 4], subtitle[TITLE_MAX], title[TITLE_MAX];
     const struct simulate_observer observer = {
         .user = work, .process = take_process, .look = take_look, .decision = take_decision, .happening = take_happening
@@ -142,10 +143,9 @@ static int simulate(struct work *work, FILE *gathered)
 /* 0, or an exit status after it was said why. */
 static int prepare(struct work *work)
 {
-    if (policy_read(&work->policy, &work->options.policy, environ) < 0)
-        return command_fail("%s", work->policy.load.error);
-    if (work->policy.load.warning[0] != '\0')
-        (void)command_fail("warning: %s", work->policy.load.warning);
+    int status = run_read_policy(&work->policy, &work->options);
+    if (status != 0)
+        return status;
     if (scenario_read(&work->scenario, work->options.input, work->error) < 0)
         return command_fail("%s", work->error);
     if (work->options.seed_given)
@@ -168,16 +168,8 @@ static int run(const struct command *command, int argc, char **argv)
     int status = run_parse(&work->options, command, argc, argv);
     if (status == 0)
         status = prepare(work);
-    FILE *gathered = status == 0 ? run_gather() : NULL;
-    if (status == 0 && gathered == NULL)
-        status = COMMAND_FAILED;
-    if (status == 0 && report_open(&work->report, gathered, work->options.svg != NULL) < 0)
-        status = command_fail("out of memory");
     if (status == 0)
-        status = simulate(work, gathered);
-    report_close(&work->report);
-    if (gathered != NULL)
-        (void)fclose(gathered);
+        status = run_report(&work->report, &work->options, simulate, work);
     free(work);
     return status;
 }

@@ -3,13 +3,15 @@
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/units.h"
 
 enum { OPTION_POLICY = 256, OPTION_SET, OPTION_SVG, OPTION_SEED, COPY_SIZE = 1 << 16 };
 
-static int take_option(struct run_options *options, int found)
+static int take_option(void *user, int found)
 {
+    struct run_options *options = user;
     switch (found) {
     case OPTION_POLICY:
         options->policy.name = optarg;
@@ -39,17 +41,11 @@ int run_parse(struct run_options *options, const struct command *command, int ar
                                            { "svg", required_argument, NULL, OPTION_SVG },
                                            { "seed", required_argument, NULL, OPTION_SEED },
                                            { NULL, 0, NULL, 0 } };
-    int found;
 
     *options = (struct run_options){ .seed = 1 };
-    opterr = 0;
-    while ((found = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-        if (found == '?' || found == ':')
-            return command_fail_option(command, argc, argv, found);
-        int status = take_option(options, found);
-        if (status != 0)
-            return status;
-    }
+    int status = command_options(command, argc, argv, longs, take_option, options);
+    if (status != 0)
+        return status;
     if (argc - optind != 1)
         return command_fail("%s; see trimtabctl help %s", argc == optind ? "no file is named" : "more than one file",
                             command->name);
@@ -57,12 +53,26 @@ int run_parse(struct run_options *options, const struct command *command, int ar
     return 0;
 }
 
-FILE *run_gather(void)
+int run_read_policy(struct policy *policy, const struct run_options *options)
+{
+    if (policy_read(policy, &options->policy, environ) < 0)
+        return command_fail("%s", policy->load.error);
+    if (policy->load.warning[0] != '\0')
+        (void)command_fail("warning: %s", policy->load.warning);
+    return 0;
+}
+
+int run_report(struct report *report, const struct run_options *options, int (*make)(void *user, FILE *gathered),
+               void *user)
 {
     FILE *gathered = tmpfile();
     if (gathered == NULL)
-        (void)command_fail("cannot make a temporary file: %s", strerror(errno));
-    return gathered;
+        return command_fail("cannot make a temporary file: %s", strerror(errno));
+    int status =
+        report_open(report, gathered, options->svg != NULL) < 0 ? command_fail("out of memory") : make(user, gathered);
+    report_close(report);
+    (void)fclose(gathered);
+    return status;
 }
 
 static int copy_out(FILE *gathered)

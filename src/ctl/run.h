@@ -21,8 +21,15 @@ struct run_options {
 /* 0, or an exit status after it was said why. */
 int run_parse(struct run_options *options, const struct command *command, int argc, char **argv);
 
-/* What is printed is gathered here first. NULL after it was said why. */
-FILE *run_gather(void);
+/* Read the policy that the options name. 0, or an exit status after it was said why. */
+int run_read_policy(struct policy *policy, const struct run_options *options);
+
+/*
+ * Make a report. What make prints is gathered in a file first; it ends with
+ * run_finish. Returns an exit status, make's if it came to that.
+ */
+int run_report(struct report *report, const struct run_options *options, int (*make)(void *user, FILE *gathered),
+               void *user);
 
 /*
  * Draw if that is wanted, then print what was gathered. Returns an exit
