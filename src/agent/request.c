@@ -4,6 +4,7 @@
 
 #include "fork.h"
 #include "kernel.h"
+#include "limit.h"
 #include "outside.h"
 #include "resolve.h"
 #include "trim.h"
@@ -15,7 +16,6 @@ enum {
     HANDLER_STACK_BYTES = 32 << 10,
     RED_ZONE_BYTES = 256 /* at least what the ABI lets a function use below its stack pointer */
 };
-#define SECOND_NS   INT64_C(1000000000)
 #define INTERVAL_NS (TRIMTAB_AGENT_INTERVAL_MS * INT64_C(1000000))
 
 atomic_uint request_attention;
@@ -34,7 +34,7 @@ int64_t request_now_ns(void)
 {
     struct timespec now = { 0 };
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND_NS + now.tv_nsec;
+    return now.tv_sec * LIMIT_SECOND_NS + now.tv_nsec;
 }
 
 uint64_t request_all_signals(void)
@@ -63,7 +63,7 @@ bool request_interrupted(uint64_t mask, bool restarts)
 
 bool request_in_storm(void)
 {
-    if (request_now_ns() - atomic_load(&count_ns) <= SECOND_NS)
+    if (request_now_ns() - atomic_load(&count_ns) <= LIMIT_SECOND_NS)
         return true;
     (void)atomic_fetch_and(&request_attention, ~(unsigned)REQUEST_STORM);
     return false;
@@ -72,7 +72,7 @@ bool request_in_storm(void)
 /* Whether this signal is one of too many. */
 static bool count_signal(int64_t now_ns)
 {
-    if (now_ns - atomic_load(&count_ns) > SECOND_NS) {
+    if (now_ns - atomic_load(&count_ns) > LIMIT_SECOND_NS) {
         atomic_store(&count_ns, now_ns);
         atomic_store(&count, 0);
     }
