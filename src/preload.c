@@ -42,7 +42,7 @@ static void plan_variables(struct setup *setup)
 /* The file's name up to ".so", as it is also when links are followed. */
 static void preload(struct setup *setup, const char *path, const char *file)
 {
-    char *stem = setup->library_stem[setup->plan.libraries];
+    char *stem = setup->library_stem[setup->plan.preloads];
     (void)snprintf(stem, sizeof setup->library_stem[0], "/%.*s", (int)strcspn(file, "."), file);
     allocator_plan_preload(&setup->plan, path);
 }

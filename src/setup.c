@@ -63,11 +63,6 @@ const char *setup_target_name(const struct setup *setup)
     return names[setup->target];
 }
 
-static bool is_set(const struct fleet_threshold *threshold)
-{
-    return threshold->bytes > 0 || threshold->share_permyriad > 0;
-}
-
 static void translate_policy(struct setup *setup)
 {
     const struct config *config = &setup->load.config;
@@ -98,8 +93,7 @@ static void conclude(struct setup *setup)
     if (setup->fleet.expects_reports && setup->program_known)
         setup->fleet.can_trim = setup->fleet.can_trim && setup->agent_loaded;
     setup->watches = fleet_has_work(&setup->fleet);
-    bool recycles = is_set(&setup->fleet.recycle_at) || is_set(&setup->fleet.container_recycle_at);
-    bool recycles_worker = recycles && !setup->options.dry_run &&
+    bool recycles_worker = fleet_recycles(&setup->fleet) && !setup->options.dry_run &&
                            (setup->target != TARGET_CHILDREN || setup->fleet.method == FLEET_METHOD_RESPAWN);
     setup->may_restart = life_may_restart(&setup->life, recycles_worker);
 }
@@ -155,7 +149,7 @@ static void choose_kept_capabilities(struct setup *setup)
 {
     uint64_t held = setup->held_capabilities = privileges_held();
     uint64_t needed = capability(CAP_KILL);
-    if (setup->watches || setup->plan.libraries > 0) {
+    if (setup->watches || setup->plan.preloads > 0) {
         /* To look into a worker one needs this, or all that the worker has (ptrace(2)). */
         bool same_user = !setup->privileges.set_ids && !setup->privileges.set_capabilities;
         needed |= (held & capability(CAP_SYS_PTRACE)) == 0 && same_user ? held : capability(CAP_SYS_PTRACE);

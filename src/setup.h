@@ -33,8 +33,8 @@ struct setup {
     struct allocator_plan plan;
     char library[PROGRAM_PATH_MAX]; /* what was found, fit or not */
     char agent[PROGRAM_PATH_MAX];
-    /* Of plan.library: what the maps of a process show where it is loaded. */
-    char library_stem[ALLOCATOR_LIBRARIES_MAX][NAME_MAX + 1];
+    /* Of plan.preload: what the maps of a process show where it is loaded. */
+    char library_stem[ALLOCATOR_PRELOADS_MAX][NAME_MAX + 1];
     char error[SETUP_ERROR_MAX];
 
     struct options options;

@@ -11,6 +11,7 @@
 #include "os/log.h"
 #include "os/process.h"
 #include "os/self.h"
+#include "policy/u64.h"
 #include "trimtab/exit.h"
 
 enum {
@@ -22,11 +23,6 @@ enum {
 static void warn(const char *what, int error)
 {
     log_warning(what, log_text("pid", NULL), error);
-}
-
-static uint64_t earliest(uint64_t a_ms, uint64_t b_ms)
-{
-    return a_ms < b_ms ? a_ms : b_ms;
 }
 
 /* The time of this wake-up: read once, when it is first asked for. */
@@ -87,7 +83,7 @@ static int start_worker(struct supervisor *supervisor, struct child_failure *ret
         settle(supervisor);
     supervisor->settled = true;
     watch_worker_started(&supervisor->watch, pid, now_ms);
-    supervisor->confirm_at_ms = setup->plan.libraries > 0 ? now_ms + CONFIRM_AFTER_MS : LOOP_FOREVER;
+    supervisor->confirm_at_ms = setup->plan.preloads > 0 ? now_ms + CONFIRM_AFTER_MS : LOOP_FOREVER;
     supervisor->release_at_ms = now_ms + RELEASE_AFTER_MS;
     return 0;
 }
@@ -274,8 +270,8 @@ static void confirm_libraries(struct supervisor *supervisor, uint64_t now_ms)
     if (now_ms < supervisor->confirm_at_ms)
         return;
     supervisor->confirm_at_ms = LOOP_FOREVER;
-    for (size_t i = 0; i < setup->plan.libraries; i++) {
-        struct log_field library = log_text("library", setup->plan.library[i]);
+    for (size_t i = 0; i < setup->plan.preloads; i++) {
+        struct log_field library = log_text("library", setup->plan.preload[i]);
         int r = process_maps_contain(supervisor->worker_pid, setup->library_stem[i]);
         if (r == 0)
             log_warning("the preloaded library is not loaded in the worker", library, 0);
@@ -288,9 +284,9 @@ static void confirm_libraries(struct supervisor *supervisor, uint64_t now_ms)
 
 static uint64_t next_deadline_ms(const struct supervisor *supervisor)
 {
-    uint64_t deadline_ms = earliest(life_deadline_ms(&supervisor->life), watch_due_ms(&supervisor->watch));
-    deadline_ms = earliest(deadline_ms, supervisor->release_at_ms);
-    return earliest(deadline_ms, earliest(supervisor->reap_retry_ms, supervisor->confirm_at_ms));
+    uint64_t deadline_ms = min_u64(life_deadline_ms(&supervisor->life), watch_due_ms(&supervisor->watch));
+    deadline_ms = min_u64(deadline_ms, supervisor->release_at_ms);
+    return min_u64(deadline_ms, min_u64(supervisor->reap_retry_ms, supervisor->confirm_at_ms));
 }
 
 static void keep_time(struct supervisor *supervisor)

@@ -9,6 +9,7 @@
 #include "os/log.h"
 #include "os/report_socket.h"
 #include "pattern.h"
+#include "policy/u64.h"
 #include "say.h"
 
 /* ---- pid -> slot: open addressing; removal closes the gap, so that a probe ends at the first empty place ---- */
@@ -51,11 +52,6 @@ static void index_remove(struct watch *watch, uint16_t slot)
         }
     }
     watch->index[gap] = 0;
-}
-
-static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
-{
-    return a_ms < b_ms ? a_ms : b_ms;
 }
 
 /* ---- processes that come and go ---- */
@@ -108,7 +104,7 @@ static bool too_young(struct watch *watch, uint64_t age_ms, uint64_t now_ms)
 {
     if (age_ms >= WATCH_ADMIT_MS)
         return false;
-    watch->discover_at_ms = earlier(watch->discover_at_ms, now_ms + WATCH_ADMIT_MS - age_ms);
+    watch->discover_at_ms = min_u64(watch->discover_at_ms, now_ms + WATCH_ADMIT_MS - age_ms);
     return true;
 }
 
@@ -288,9 +284,9 @@ static void look(struct watch *watch, uint64_t now_ms)
         act(watch, &decision);
     } while (decision.action != FLEET_NONE);
 
-    watch->next_look_ms = earlier(fleet_next_look_ms(fleet), watch->discover_at_ms);
+    watch->next_look_ms = min_u64(fleet_next_look_ms(fleet), watch->discover_at_ms);
     if (moving)
-        watch->next_look_ms = earlier(watch->next_look_ms, now_ms + fleet->config.look_ms);
+        watch->next_look_ms = min_u64(watch->next_look_ms, now_ms + fleet->config.look_ms);
 }
 
 /* Without it trims are judged by what is seen of them. */
@@ -358,12 +354,12 @@ void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms)
     if (tag == WATCH_TAG_PRESSURE) {
         if (container_pressure(&watch->container, watch->loop, now_ms))
             fleet_pressure(&watch->fleet, now_ms);
-        watch->next_look_ms = earlier(watch->next_look_ms, fleet_next_look_ms(&watch->fleet));
+        watch->next_look_ms = min_u64(watch->next_look_ms, fleet_next_look_ms(&watch->fleet));
         return;
     }
     if (tag == WATCH_TAG_REPORTS) {
         act_on_reports(watch, now_ms);
-        watch->next_look_ms = earlier(watch->next_look_ms, fleet_next_look_ms(&watch->fleet));
+        watch->next_look_ms = min_u64(watch->next_look_ms, fleet_next_look_ms(&watch->fleet));
         return;
     }
     uint16_t slot = (uint16_t)(tag - WATCH_TAG);
@@ -371,8 +367,8 @@ void watch_event(struct watch *watch, uint32_t tag, uint64_t now_ms)
         return;
     forget(watch, slot, now_ms);
     /* A replacement may come, and the kernel's list may have skipped one while this one went. */
-    watch->discover_at_ms = earlier(watch->discover_at_ms, now_ms + FLEET_LOOK_MIN_MS);
-    watch->next_look_ms = earlier(watch->next_look_ms, watch->discover_at_ms);
+    watch->discover_at_ms = min_u64(watch->discover_at_ms, now_ms + FLEET_LOOK_MIN_MS);
+    watch->next_look_ms = min_u64(watch->next_look_ms, watch->discover_at_ms);
 }
 
 uint64_t watch_due_ms(const struct watch *watch)

@@ -1,4 +1,5 @@
 #include "ctl/model.h"
+#include "policy/u64.h"
 
 enum {
     MINUTE_MS = 60000,
@@ -20,16 +21,6 @@ uint64_t model_random(uint64_t *state)
 uint64_t model_random_below(uint64_t *state, uint64_t below)
 {
     return model_random(state) % below;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* What is beyond all memory stays there. */

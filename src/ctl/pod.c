@@ -1,13 +1,9 @@
 /* The processes of the container, what befalls them, and the life of the worker. */
 #include "ctl/pod.h"
+#include "policy/u64.h"
 
 #include <stddef.h>
 #include <string.h>
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 void pod_say(struct pod *pod, enum pod_step step, uint16_t place, const struct fleet_decision *decision)
 {

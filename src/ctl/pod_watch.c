@@ -3,16 +3,12 @@
 #include <string.h>
 
 #include "ctl/pod.h"
+#include "policy/u64.h"
 
 enum {
     MEASURE_BASE_US = 200,    /* of one smaps_rollup, */
     MEASURE_US_PER_GIB = 8000 /* and of the page tables it walks */
 };
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- decisions into signals ---- */
 

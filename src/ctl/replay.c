@@ -5,14 +5,10 @@
 
 #include "os/log.h"
 #include "pattern.h"
+#include "policy/u64.h"
 
 /* The core's clock at the first look: processes are older than the recording, and 0 means never. */
 static const uint64_t first_ms = UINT64_C(1) << 41;
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 void replay_init(struct replay *replay, struct policy *policy, struct report *report, uint64_t seed)
 {
@@ -58,29 +54,17 @@ static void act(struct replay *replay, struct fleet_decision decision)
 
 /* ---- processes that come and go ---- */
 
-static uint32_t bits(uint32_t set)
-{
-    uint32_t count = 0;
-    for (; set != 0; set &= set - 1)
-        count++;
-    return count;
-}
-
 /* The fleet forgets the process; what it knew is kept. */
 static void forget(struct replay *replay, struct replay_live *live)
 {
     if (live->slot == REPLAY_NO_SLOT)
         return;
-    const struct fleet_process *process = &replay->fleet.process[live->slot];
-    report_evidence(live->seen, &(struct verdict_evidence){ .held_bytes = VERDICT_NO_FIGURE,
-                                                            .used_bytes = VERDICT_NO_FIGURE,
-                                                            .trims = bits(process->trims),
-                                                            .worth = bits(process->worth),
-                                                            .shape = (enum trend_shape)process->shape });
+    const struct verdict_evidence evidence = fleet_evidence(&replay->fleet.process[live->slot]);
+    report_evidence(live->seen, &evidence);
     fleet_gone(&replay->fleet, (uint16_t)live->slot, replay->now_ms);
     replay->by_slot[live->slot] = NULL;
     live->slot = REPLAY_NO_SLOT;
-    replay->next_look_ms = least(replay->next_look_ms, replay->now_ms + FLEET_LOOK_MIN_MS);
+    replay->next_look_ms = min_u64(replay->next_look_ms, replay->now_ms + FLEET_LOOK_MIN_MS);
 }
 
 static void forget_all(struct replay *replay)
@@ -211,7 +195,7 @@ static void admit(struct replay *replay, struct replay_live *live)
         live->no_room = true;
         return;
     }
-    uint64_t born_ms = replay->now_ms - least(age_ms(replay, live), replay->now_ms);
+    uint64_t born_ms = replay->now_ms - min_u64(age_ms(replay, live), replay->now_ms);
     live->slot = slot;
     replay->by_slot[slot] = live;
     struct fleet_decision decision =
@@ -236,7 +220,7 @@ static void consider(struct replay *replay, struct replay_live *live)
         return;
     uint64_t age = age_ms(replay, live);
     if (age < REPLAY_ADMIT_MS) {
-        replay->next_look_ms = least(replay->next_look_ms, replay->now_ms + REPLAY_ADMIT_MS - age);
+        replay->next_look_ms = min_u64(replay->next_look_ms, replay->now_ms + REPLAY_ADMIT_MS - age);
         return;
     }
     bool same_name = strcmp(row->name, worker->name) == 0;
@@ -320,7 +304,7 @@ static bool is_pressed(struct replay *replay, const struct trace_look *look)
     for (uint32_t back = 1; back <= kept && !pressed; back++) {
         uint32_t i = (replay->pressures - back) % REPLAY_PRESSURE_MAX;
         uint64_t span_ms = replay->now_ms - replay->pressure[i].at_ms;
-        uint64_t waited_us = total_us - least(replay->pressure[i].total_us, total_us);
+        uint64_t waited_us = total_us - min_u64(replay->pressure[i].total_us, total_us);
         if (span_ms > config->window_ms) /* a longer time must show as large a share */
             pressed = back == 1 && waited_us / 1000 >= config->stall_ms * span_ms / config->window_ms;
         else
@@ -370,7 +354,7 @@ static void decide(struct replay *replay, uint64_t used_bytes)
         decision = fleet_look_end(fleet);
         act(replay, decision);
     } while (decision.action != FLEET_NONE);
-    replay->next_look_ms = least(replay->next_look_ms, fleet_next_look_ms(fleet));
+    replay->next_look_ms = min_u64(replay->next_look_ms, fleet_next_look_ms(fleet));
 }
 
 static void end_look(struct replay *replay, uint64_t used_bytes)
@@ -402,7 +386,7 @@ int replay_look(struct replay *replay, const struct trace_look *look)
     track_all(replay, look);
     if (is_pressed(replay, look)) {
         fleet_pressure(&replay->fleet, replay->now_ms);
-        replay->next_look_ms = least(replay->next_look_ms, fleet_next_look_ms(&replay->fleet));
+        replay->next_look_ms = min_u64(replay->next_look_ms, fleet_next_look_ms(&replay->fleet));
     }
     bool due = replay->now_ms >= replay->next_look_ms;
     if (due) {

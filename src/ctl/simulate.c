@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ctl/pod.h"
+#include "policy/u64.h"
 
 _Static_assert((int)SCENARIO_WORKERS_MAX == (int)POD_WORKERS_MAX,
                "a scenario may ask for no more than a pod has room for");
@@ -22,11 +23,6 @@ struct run {
     uint64_t last_look_ms;
     uint64_t due_ms[SCENARIO_EVENTS_MAX];
 };
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* ---- what is told ---- */
 

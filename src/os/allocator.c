@@ -142,8 +142,8 @@ const char *allocator_problem_text(enum allocator_problem problem)
 
 void allocator_plan_preload(struct allocator_plan *plan, const char *library)
 {
-    if (plan->libraries < ALLOCATOR_LIBRARIES_MAX)
-        (void)snprintf(plan->library[plan->libraries++], sizeof plan->library[0], "%s", library);
+    if (plan->preloads < ALLOCATOR_PRELOADS_MAX)
+        (void)snprintf(plan->preload[plan->preloads++], sizeof plan->preload[0], "%s", library);
 }
 
 static void add(struct allocator_plan *plan, const char *name, const char *value, bool always)

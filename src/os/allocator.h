@@ -12,7 +12,7 @@
 
 #include "program.h"
 
-enum { ALLOCATOR_SETTINGS_MAX = 8, ALLOCATOR_LIBRARIES_MAX = 2, ALLOCATOR_NAMES_MAX = 512 };
+enum { ALLOCATOR_SETTINGS_MAX = 8, ALLOCATOR_PRELOADS_MAX = 2, ALLOCATOR_NAMES_MAX = 512 };
 
 /* One variable that the policy wants set. */
 struct allocator_setting {
@@ -24,9 +24,9 @@ struct allocator_setting {
 struct allocator_plan {
     struct allocator_setting setting[ALLOCATOR_SETTINGS_MAX];
     size_t count;
-    bool override;                                           /* the policy wins over the user's own value */
-    char library[ALLOCATOR_LIBRARIES_MAX][PROGRAM_PATH_MAX]; /* to preload, in this order */
-    size_t libraries;
+    bool override;                                          /* the policy wins over the user's own value */
+    char preload[ALLOCATOR_PRELOADS_MAX][PROGRAM_PATH_MAX]; /* libraries, in this order */
+    size_t preloads;
 };
 
 enum allocator_problem {

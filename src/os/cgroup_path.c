@@ -3,6 +3,7 @@
  * proc(5) for /proc/self/mountinfo, and cgroup_namespaces(7).
  */
 #include "cgroup.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,15 +159,6 @@ static bool goes_up(const char *path)
     return at != NULL;
 }
 
-static bool copy(const char *from, char *ret_text, size_t size)
-{
-    size_t length = strlen(from);
-    if (length >= size)
-        return false;
-    memcpy(ret_text, from, length + 1);
-    return true;
-}
-
 int cgroup_locate(const char *mountinfo, const char *cgroup, enum cgroup_kind kind, char *ret_mount, size_t mount_size,
                   char *ret_path, size_t path_size)
 {
@@ -188,7 +180,7 @@ int cgroup_locate(const char *mountinfo, const char *cgroup, enum cgroup_kind ki
         /* The mount with the shortest root shows most of our ancestors; of equals the later one is on top. */
         if (found && (found_covers ? !rest || root > found_root : !rest && root > found_root))
             continue;
-        if (!copy(mount.point, ret_mount, mount_size) || !copy(rest ? rest : "", ret_path, path_size))
+        if (!text_copy(mount.point, ret_mount, mount_size) || !text_copy(rest ? rest : "", ret_path, path_size))
             continue;
         found = true;
         found_covers = rest != NULL;

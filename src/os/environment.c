@@ -169,8 +169,8 @@ static void put_libraries(struct build *build, const char *user_preload)
     const struct allocator_plan *plan = build->plan;
     const char *value = NULL;
     bool kept = false;
-    for (size_t i = 0; i < plan->libraries; i++) {
-        if (user_preload && preloads(user_preload, plan->library[i])) {
+    for (size_t i = 0; i < plan->preloads; i++) {
+        if (user_preload && preloads(user_preload, plan->preload[i])) {
             kept = true;
             continue;
         }
@@ -178,7 +178,7 @@ static void put_libraries(struct build *build, const char *user_preload)
             extend(build, ":");
         else
             value = put(build, "LD_PRELOAD", "", "");
-        extend(build, plan->library[i]);
+        extend(build, plan->preload[i]);
     }
     if (kept)
         note(build->out->kept, "LD_PRELOAD", NULL);
@@ -195,8 +195,8 @@ static void put_libraries(struct build *build, const char *user_preload)
 static size_t text_size(const struct allocator_plan *plan, const char *user_preload, const char *user_tunables)
 {
     size_t size = sizeof "LD_PRELOAD=" + sizeof "LISTEN_PID=" + PID_TEXT_MAX;
-    for (size_t i = 0; i < plan->libraries; i++)
-        size += strlen(plan->library[i]) + 1;
+    for (size_t i = 0; i < plan->preloads; i++)
+        size += strlen(plan->preload[i]) + 1;
     if (user_preload)
         size += strlen(user_preload);
     if (user_tunables)
@@ -219,7 +219,7 @@ int allocator_environment_build(char *const *inherited, const struct allocator_p
     memset(out, 0, sizeof *out);
     out->path = find(inherited, "PATH");
     bool renumber = names_pid(find(inherited, "LISTEN_PID"), own_pid);
-    if (plan->count == 0 && plan->libraries == 0 && !renumber) {
+    if (plan->count == 0 && plan->preloads == 0 && !renumber) {
         out->env = (char **)inherited;
         return 0;
     }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "text.h"
 
 enum {
     SCRIPT_DEPTH = 4,
@@ -372,15 +373,6 @@ static const char *script_interpreter(char *line, bool *ret_search)
     return interpreter;
 }
 
-static bool copy(const char *from, char *ret_text, size_t size)
-{
-    size_t length = strlen(from);
-    if (length >= size)
-        return false;
-    memcpy(ret_text, from, length + 1);
-    return true;
-}
-
 /* The first candidate that can be run. */
 static int resolve(const char *name, const char *path, char *ret_path, size_t size)
 {
@@ -405,7 +397,7 @@ int program_inspect(const char *name, const char *path, struct program *ret_prog
     for (int depth = 0; depth <= SCRIPT_DEPTH; depth++) {
         struct elf elf;
         int r = search ? resolve(name, path, ret_program->path, sizeof ret_program->path)
-                       : (copy(name, ret_program->path, sizeof ret_program->path) ? 0 : -ENAMETOOLONG);
+                       : (text_copy(name, ret_program->path, sizeof ret_program->path) ? 0 : -ENAMETOOLONG);
         if (r < 0)
             return r;
         r = open_regular(ret_program->path, &elf);
@@ -437,7 +429,7 @@ int program_inspect_library(const char *file, struct program *ret_program)
 {
     struct elf elf;
     memset(ret_program, 0, sizeof *ret_program);
-    if (!copy(file, ret_program->path, sizeof ret_program->path))
+    if (!text_copy(file, ret_program->path, sizeof ret_program->path))
         return -ENAMETOOLONG;
     int r = open_regular(file, &elf);
     if (r < 0)

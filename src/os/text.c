@@ -10,6 +10,15 @@
 
 enum { PART_MAX = 1024 }; /* no line of these files comes near it */
 
+bool text_copy(const char *from, char *ret_text, size_t size)
+{
+    size_t length = strlen(from);
+    if (length >= size)
+        return false;
+    memcpy(ret_text, from, length + 1);
+    return true;
+}
+
 bool text_take_number(const char *text, size_t size, size_t *at, uint64_t *ret_number)
 {
     uint64_t number = 0;

@@ -1,5 +1,6 @@
 /*
- * Numbers in the texts that the kernel writes. Pure; never reads past size.
+ * Texts into fixed room, and numbers in the texts that the kernel writes. Pure;
+ * never reads past size.
  */
 #ifndef TRIMTAB_OS_TEXT_H
 #define TRIMTAB_OS_TEXT_H
@@ -7,6 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* A text that ends with NUL, whole or not at all. */
+bool text_copy(const char *from, char *ret_text, size_t size);
 
 /* A decimal number at *at, *at moved behind it. False: no digit, or too large. */
 bool text_take_number(const char *text, size_t size, size_t *at, uint64_t *ret_number);

@@ -48,6 +48,14 @@ uint64_t fleet_line_of(const struct fleet *fleet, const struct fleet_process *pr
     return fleet->recycle_line - share_of(fleet->recycle_line, process->jitter_permyriad);
 }
 
+uint64_t fleet_first_line(const struct fleet *fleet, const struct fleet_process *process)
+{
+    uint64_t recycle_line = fleet_line_of(fleet, process);
+    if (fleet->trim_line == 0 || recycle_line == 0)
+        return fleet->trim_line + recycle_line;
+    return min_u64(fleet->trim_line, recycle_line);
+}
+
 bool fleet_may_measure(const struct fleet *fleet)
 {
     return fleet->now_ms >= fleet->next_measure_ms;
@@ -75,11 +83,16 @@ static bool is_set(const struct fleet_threshold *threshold)
     return threshold->bytes > 0 || threshold->share_permyriad > 0;
 }
 
+bool fleet_recycles(const struct fleet_config *config)
+{
+    return is_set(&config->recycle_at) || is_set(&config->container_recycle_at);
+}
+
 bool fleet_has_work(const struct fleet_config *config)
 {
     bool trims = is_set(&config->trim_at) || is_set(&config->container_trim_at) || config->trim_every_ms > 0 ||
                  config->trim_idle_ms > 0;
-    return is_set(&config->recycle_at) || is_set(&config->container_recycle_at) || (config->can_trim && trims);
+    return fleet_recycles(config) || (config->can_trim && trims);
 }
 
 uint64_t fleet_threshold_bytes(const struct fleet_threshold *threshold, uint64_t limit_bytes)
@@ -207,22 +220,15 @@ static struct fleet_decision judge_size(struct fleet *fleet, uint16_t slot)
     return trim_if_due(fleet, slot);
 }
 
-/* The lowest line that this process has; UINT64_MAX: none. */
-static uint64_t first_line(const struct fleet *fleet, const struct fleet_process *process)
-{
-    uint64_t recycle_line = fleet_line_of(fleet, process);
-    uint64_t trim_line = fleet->trim_line;
-    return min_u64(recycle_line > 0 ? recycle_line : UINT64_MAX, trim_line > 0 ? trim_line : UINT64_MAX);
-}
-
 /* PSS and USS are no larger than the RSS: below every line there is nothing to measure. */
 static struct fleet_decision judge_watched(struct fleet *fleet, uint16_t slot)
 {
     struct fleet_process *process = &fleet->process[slot];
     bool exact = fleet->config.metric != FLEET_METRIC_RSS && !process->opaque;
+    uint64_t line = fleet_first_line(fleet, process);
     if (!process->counts)
         return fleet_nothing();
-    if (!exact || process->rss_bytes < first_line(fleet, process)) {
+    if (!exact || line == 0 || process->rss_bytes < line) {
         process->metric_bytes = process->rss_bytes;
         return judge_size(fleet, slot);
     }

@@ -268,6 +268,9 @@ struct fleet {
 /* seed: any number; the same seed gives the same jitter. fleet must be zeroed. */
 void fleet_init(struct fleet *fleet, const struct fleet_config *config, uint64_t seed);
 
+/* Whether processes may be recycled. */
+bool fleet_recycles(const struct fleet_config *config);
+
 /* Whether the configuration needs looks at all. */
 bool fleet_has_work(const struct fleet_config *config);
 
@@ -317,6 +320,9 @@ struct fleet_decision fleet_reported(struct fleet *fleet, uint16_t slot, const s
  */
 bool fleet_refuse_trim(struct fleet *fleet, uint16_t slot);
 void fleet_refuse_recycle(struct fleet *fleet, uint16_t slot);
+
+/* What is known of the matter with a process. */
+struct verdict_evidence fleet_evidence(const struct fleet_process *process);
 
 /* When the next look is due. */
 uint64_t fleet_next_look_ms(const struct fleet *fleet);

@@ -6,21 +6,7 @@
 #define TRIMTAB_POLICY_FLEET_PARTS_H
 
 #include "policy/fleet.h"
-
-static inline uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static inline uint64_t less_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
+#include "policy/u64.h"
 
 /* bytes * permyriad / 10000 without overflow. */
 static inline uint64_t share_of(uint64_t bytes, uint32_t permyriad)
@@ -52,6 +38,11 @@ uint64_t fleet_eta_ms(const struct fleet *fleet);
 /* The process's own recycle line, its jitter taken off; 0: off. */
 uint64_t fleet_line_of(const struct fleet *fleet, const struct fleet_process *process);
 
+/*
+ * The lowest line that it has: its own for trims, else that of its recycle, before which a trim is tried. 0: none.
+ */
+uint64_t fleet_first_line(const struct fleet *fleet, const struct fleet_process *process);
+
 /* Whether the budget of exact measures allows one now. */
 bool fleet_may_measure(const struct fleet *fleet);
 struct fleet_decision fleet_measure(struct fleet *fleet, uint16_t slot, enum fleet_reason reason);
@@ -76,8 +67,6 @@ void trim_unseen(struct fleet *fleet, struct fleet_process *process);
 
 /* The trim is over, or there was none: leave the state. */
 void trim_end(struct fleet *fleet, struct fleet_process *process);
-
-struct verdict_evidence trim_evidence(const struct fleet_process *process);
 
 /* Think again about what is the matter with the process. */
 void trim_review(struct fleet *fleet, struct fleet_process *process);

@@ -1,9 +1,6 @@
 #include "life.h"
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+#include "policy/u64.h"
 
 void life_init(struct life *life, const struct life_config *config)
 {

@@ -39,23 +39,29 @@ static bool is_of_stray(struct fleet *fleet, uint16_t slot, uint64_t now_ms)
     return true;
 }
 
+/* The one awaited at this index has its replacement. */
+static struct fleet_decision replace(struct fleet *fleet, uint32_t index, uint16_t slot, int32_t pid, uint64_t now_ms)
+{
+    const struct fleet_awaited awaited = fleet->awaited[index];
+    forget_awaited(fleet, index);
+    begin_anew(fleet);
+    return (struct fleet_decision){ .action = FLEET_REPLACED,
+                                    .slot = slot,
+                                    .pid = pid,
+                                    .old_pid = awaited.old_pid,
+                                    .took_ms = less_u64(now_ms, awaited.since_ms) };
+}
+
 struct fleet_decision recycle_take_place(struct fleet *fleet, uint16_t slot, uint64_t now_ms)
 {
     const struct fleet_process *process = &fleet->process[slot];
     if (is_of_stray(fleet, slot, now_ms))
         return fleet_nothing();
     for (uint32_t i = 0; i < fleet->awaited_count; i++) { /* the longest awaited first */
-        const struct fleet_awaited awaited = fleet->awaited[i];
-        bool fits = awaited.worker ? slot == FLEET_WORKER : slot != FLEET_WORKER && process->counts;
-        if (!fits || awaited.gone_ms == 0 || process->born_ms + FLEET_TICK_MS < awaited.since_ms)
-            continue;
-        forget_awaited(fleet, i);
-        begin_anew(fleet);
-        return (struct fleet_decision){ .action = FLEET_REPLACED,
-                                        .slot = slot,
-                                        .pid = process->pid,
-                                        .old_pid = awaited.old_pid,
-                                        .took_ms = less_u64(now_ms, awaited.since_ms) };
+        const struct fleet_awaited *awaited = &fleet->awaited[i];
+        bool fits = awaited->worker ? slot == FLEET_WORKER : slot != FLEET_WORKER && process->counts;
+        if (fits && awaited->gone_ms > 0 && process->born_ms + FLEET_TICK_MS >= awaited->since_ms)
+            return replace(fleet, i, slot, process->pid, now_ms);
     }
     return fleet_nothing();
 }
@@ -292,7 +298,7 @@ static struct fleet_decision begin(struct fleet *fleet, uint16_t victim, enum fl
     uint16_t slot = method == FLEET_METHOD_SIGNAL ? victim : FLEET_WORKER;
     struct fleet_process *over = &fleet->process[victim];
     struct fleet_process *leaving = &fleet->process[slot];
-    struct verdict_evidence evidence = trim_evidence(over);
+    struct verdict_evidence evidence = fleet_evidence(over);
     bool container = reason == FLEET_REASON_CONTAINER;
 
     over->ready = false;
@@ -353,19 +359,6 @@ static struct fleet_decision next_for_container(struct fleet *fleet)
     return begin(fleet, (uint16_t)victim, FLEET_REASON_CONTAINER);
 }
 
-/* What came was taken for another's replacement, but that one is not replaced any more: it was this one's. */
-static struct fleet_decision take_other(struct fleet *fleet, uint32_t index)
-{
-    const struct fleet_awaited awaited = fleet->awaited[index];
-    forget_awaited(fleet, index);
-    begin_anew(fleet);
-    return (struct fleet_decision){ .action = FLEET_REPLACED,
-                                    .slot = awaited.other_slot,
-                                    .pid = awaited.other_pid,
-                                    .old_pid = awaited.old_pid,
-                                    .took_ms = fleet->now_ms - awaited.since_ms };
-}
-
 /* No replacement is seen for long: said once, and waited on. */
 static struct fleet_decision judge_awaited(struct fleet *fleet)
 {
@@ -375,8 +368,9 @@ static struct fleet_decision judge_awaited(struct fleet *fleet)
         if (awaited->gone_ms == 0 || (awaited->held && awaited->other_pid == 0))
             continue;
         fleet_wish_look(fleet, fleet->now_ms + fleet->config.look_ms);
+        /* What came was taken for another's replacement, but that one is not replaced any more: it was this one's. */
         if (awaited->other_pid != 0 && late_ms >= FLEET_REFUSED_MS)
-            return take_other(fleet, i);
+            return replace(fleet, i, awaited->other_slot, awaited->other_pid, fleet->now_ms);
         if (awaited->held || late_ms < FLEET_HOLD_MS)
             continue;
         awaited->held = true;

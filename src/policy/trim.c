@@ -95,15 +95,6 @@ static struct fleet_decision begin(struct fleet *fleet, uint16_t slot, enum flee
                                     .used_bytes = fleet->container.used_bytes };
 }
 
-/* Its own line, else that of its recycle: before a process is recycled, a trim is tried. 0: there is none. */
-static uint64_t line_of(const struct fleet *fleet, const struct fleet_process *process)
-{
-    uint64_t recycle_line = fleet_line_of(fleet, process);
-    if (fleet->trim_line == 0 || recycle_line == 0)
-        return fleet->trim_line + recycle_line;
-    return min_u64(fleet->trim_line, recycle_line);
-}
-
 static enum fleet_reason reason_for(struct fleet *fleet, const struct fleet_process *process, uint64_t line)
 {
     const struct fleet_config *config = &fleet->config;
@@ -131,7 +122,7 @@ struct fleet_decision trim_if_due(struct fleet *fleet, uint16_t slot)
     struct fleet_process *process = &fleet->process[slot];
     if (!fleet->config.can_trim)
         return fleet_nothing();
-    uint64_t line = line_of(fleet, process);
+    uint64_t line = fleet_first_line(fleet, process);
     if (line > 0 && process->metric_bytes < line)
         fleet_wish_look_before(fleet, process->metric_bytes, line, process->rate);
     enum fleet_reason reason = reason_for(fleet, process, line);
@@ -190,7 +181,7 @@ static struct fleet_decision judge(struct fleet *fleet, uint16_t slot, bool repo
         .unanswered = process->unanswered,
         .before_bytes = process->before_bytes,
         .rss_bytes = process->rss_bytes,
-        .at_bytes = line_of(fleet, process),
+        .at_bytes = fleet_first_line(fleet, process),
         .took_ms = fleet->now_ms - process->since_ms,
         .eta_ms = recycle_line > 0 ? trend_eta_ms(process->metric_bytes, recycle_line, slope_rate(&process->slope))
                                    : FLEET_NEVER,
@@ -292,7 +283,7 @@ static uint32_t bits(uint8_t set)
     return count;
 }
 
-struct verdict_evidence trim_evidence(const struct fleet_process *process)
+struct verdict_evidence fleet_evidence(const struct fleet_process *process)
 {
     return (struct verdict_evidence){ .rss_bytes = process->rss_bytes,
                                       .held_bytes = process->held_bytes,
@@ -305,7 +296,7 @@ struct verdict_evidence trim_evidence(const struct fleet_process *process)
 
 void trim_review(struct fleet *fleet, struct fleet_process *process)
 {
-    struct verdict_evidence evidence = trim_evidence(process);
+    struct verdict_evidence evidence = fleet_evidence(process);
     enum verdict verdict = verdict_of(&evidence);
     bool sure = verdict != VERDICT_UNKNOWN || (evidence.trims == VERDICT_TRIMS && evidence.shape == TREND_FLAT);
     bool news = process->verdict_ms == 0 ||
@@ -324,7 +315,7 @@ struct fleet_decision trim_verdict(struct fleet *fleet)
             continue;
         process->verdict_due = false;
         fleet->verdicts_due--;
-        struct verdict_evidence evidence = trim_evidence(process);
+        struct verdict_evidence evidence = fleet_evidence(process);
         process->verdict = (uint8_t)verdict_of(&evidence);
         process->verdict_ms = max_u64(fleet->now_ms, 1);
         return (struct fleet_decision){ .action = FLEET_VERDICT,

@@ -2,15 +2,12 @@
 
 #include <stdbool.h>
 
+#include "policy/u64.h"
+
 static bool has_figures(const struct verdict_evidence *evidence)
 {
     return evidence->held_bytes != VERDICT_NO_FIGURE && evidence->used_bytes != VERDICT_NO_FIGURE &&
            evidence->held_bytes > 0;
-}
-
-static uint64_t less(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /*
@@ -22,9 +19,9 @@ static uint64_t less(uint64_t a, uint64_t b)
 static bool much_is_free(const struct verdict_evidence *evidence)
 {
     uint64_t held = evidence->held_bytes;
-    uint64_t used = less(evidence->used_bytes, held);
-    uint64_t there = less(held, evidence->rss_bytes);
-    uint64_t free = there - less(used, there);
+    uint64_t used = min_u64(evidence->used_bytes, held);
+    uint64_t there = min_u64(held, evidence->rss_bytes);
+    uint64_t free = less_u64(there, used);
     return free >= there / 100 * VERDICT_FREE_PCT && free >= (held - used) / 2;
 }
 

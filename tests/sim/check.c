@@ -3,6 +3,7 @@
  * time, where a look is done.
  */
 #include "sim/check.h"
+#include "policy/u64.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -21,16 +22,6 @@ __attribute__((format(printf, 4, 5))) static void hold(struct check *check, enum
     (void)vsnprintf(check->text, sizeof check->text, format, arguments);
     va_end(arguments);
     check->violated = (int)rule;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 static uint64_t part_of(uint64_t bytes, uint32_t permyriad)

@@ -1,4 +1,5 @@
 /* What the rules are called, how a check begins, and the last steps, which are printed when a rule is broken. */
+#include "policy/u64.h"
 #include "sim/check.h"
 
 #include <inttypes.h>
@@ -132,11 +133,6 @@ void check_note_event(struct check *check, const struct pod *pod, enum pod_step 
 }
 
 /* ---- the beginning ---- */
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 void check_begin(struct check *check, const struct pod_spec *spec)
 {

@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "policy/u64.h"
 #include "sim/check.h"
 #include "sim/fleet_day.h"
 #include "sim/world.h"
@@ -47,11 +48,6 @@ static struct fleet fleet;
 static struct world world;
 static struct pod pod;
 static struct check check;
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* One pod, until `steps` steps were checked in all, or it ends. Returns whether all promises held. */
 static bool run_pod(uint64_t seed, uint64_t number, uint64_t steps)

@@ -268,8 +268,8 @@ static void largest_plan_fits(void **state)
     struct allocator_plan plan = { .override = true };
     static char value[400], tunables[5000], preload[70000], names[ALLOCATOR_SETTINGS_MAX][24];
     memset(value, 'v', sizeof value - 1);
-    for (plan.libraries = 0; plan.libraries < ALLOCATOR_LIBRARIES_MAX; plan.libraries++)
-        memset(plan.library[plan.libraries], 'l' + (int)plan.libraries, sizeof plan.library[0] - 1);
+    for (plan.preloads = 0; plan.preloads < ALLOCATOR_PRELOADS_MAX; plan.preloads++)
+        memset(plan.preload[plan.preloads], 'l' + (int)plan.preloads, sizeof plan.preload[0] - 1);
     for (int i = 0; i < ALLOCATOR_SETTINGS_MAX; i++) {
         (void)snprintf(names[i], sizeof names[i], i == 0 ? "MALLOC_ARENA_MAX" : "NAME_%d", i);
         allocator_plan_add(&plan, names[i], value);
@@ -287,7 +287,7 @@ static void largest_plan_fits(void **state)
     assert_int_equal(strlen(built_value("NAME_7")), 255);
     assert_null(built_value("ONE_TOO_MANY"));
     assert_int_equal(strlen(built_value("LD_PRELOAD")),
-                     ALLOCATOR_LIBRARIES_MAX * PROGRAM_PATH_MAX + sizeof preload - 12);
+                     ALLOCATOR_PRELOADS_MAX * PROGRAM_PATH_MAX + sizeof preload - 12);
     assert_int_equal(strlen(built_value("GLIBC_TUNABLES")), sizeof tunables - 41);
     assert_string_equal(built_value("LISTEN_PID"), "2147483647");
     assert_in_range(strlen(built.set), 255, ALLOCATOR_NAMES_MAX - 1);

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 
 #include "box.h"
+#include "in_child.h"
 #include "os/loop.h"
 #include "tree.h"
 
@@ -243,19 +244,6 @@ static void reading_compares_with_the_time_since(void **state)
 }
 
 /* ---- the real thing ---- */
-
-/* Run a check in a child of ours; what it returns is the result. */
-static int in_child(int (*check)(void))
-{
-    int status;
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
-        _exit(check());
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
 
 static bool chmod_in_tree(const char *name)
 {

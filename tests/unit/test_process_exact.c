@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cmocka_all.h"
+#include "in_child.h"
 #include "os/process.h"
 
 enum { SHARED_BYTES = 32 << 20 };
@@ -37,19 +37,6 @@ static pid_t sleeper(void (*first)(void))
     assert_int_equal(read(ready[0], &byte, 1), 1);
     (void)close(ready[0]);
     return pid;
-}
-
-/* Run a check in a child of ours; what it returns is the result. */
-static int in_child(int (*check)(void))
-{
-    int status;
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
-        _exit(check());
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
 }
 
 static void kill_to_zombie(pid_t pid)

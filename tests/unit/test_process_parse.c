@@ -1,32 +1,11 @@
 /* Texts of /proc: well formed, cut anywhere, hostile and random. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "edge.h"
 #include "os/process.h"
-
-/* Run a parser on a copy that ends at an unreadable page, so that a read past its end is a fault. */
-static char *at_the_edge(const char *text, size_t size)
-{
-    static char *pages;
-    size_t page = (size_t)getpagesize();
-    if (!pages) {
-        pages = mmap(NULL, page * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        assert_ptr_not_equal(pages, MAP_FAILED);
-        assert_return_code(mprotect(pages + page, page, PROT_NONE), errno);
-    }
-    assert_true(size <= page);
-    memcpy(pages + page - size, text, size);
-    return pages + page - size;
-}
 
 #define TAIL " 10 10 0 -1 4194560 100 0 0 0 1 2 0 0 20 0 1 0 777 2662400 200 18446744073709551615\n"
 

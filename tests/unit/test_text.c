@@ -4,24 +4,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "cmocka_all.h"
-
-/* A copy that ends at an unreadable page, so that a read past its end is a fault. */
-static const char *at_the_edge(const char *text, size_t size)
-{
-    static char *pages;
-    size_t page = (size_t)getpagesize();
-    if (!pages) {
-        pages = mmap(NULL, page * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        assert_ptr_not_equal(pages, MAP_FAILED);
-        assert_return_code(mprotect(pages + page, page, PROT_NONE), errno);
-    }
-    memcpy(pages + page - size, text, size);
-    return pages + page - size;
-}
+#include "edge.h"
 
 static void lines_are_found_by_their_first_word(void **state)
 {

@@ -124,7 +124,7 @@ static void the_last_four_trims_are_remembered(void **state)
     process->held_bytes = 7;
     process->used_bytes = 5;
     process->shape = TREND_FLAT;
-    const struct verdict_evidence evidence = trim_evidence(process);
+    const struct verdict_evidence evidence = fleet_evidence(process);
     assert_int_equal(evidence.trims, VERDICT_TRIMS);
     assert_int_equal(evidence.worth, 1);
     assert_int_equal(evidence.held_bytes, 7);
