@@ -39,6 +39,7 @@ struct fleet_config rules_fleet(const struct config *config)
                                   .metric = metrics[config->watch.metric],
                                   .can_trim =
                                       agent ? config->allocator.agent != CONFIG_AGENT_NO : config->trim.signal > 0,
+                                  .hears_pressure = config->container.pressure.window_ms > 0,
                                   .expects_reports = agent,
                                   .can_respawn = config->worker.restart != CONFIG_RESTART_NEVER,
                                   .method = methods[config->recycle.method],

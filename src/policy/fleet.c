@@ -91,7 +91,7 @@ bool fleet_recycles(const struct fleet_config *config)
 bool fleet_has_work(const struct fleet_config *config)
 {
     bool trims = is_set(&config->trim_at) || is_set(&config->container_trim_at) || config->trim_every_ms > 0 ||
-                 config->trim_idle_ms > 0;
+                 config->trim_idle_ms > 0 || config->hears_pressure;
     return fleet_recycles(config) || (config->can_trim && trims);
 }
 

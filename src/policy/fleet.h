@@ -84,6 +84,7 @@ struct fleet_config {
     enum fleet_metric metric;
     bool can_trim;        /* there is a way to ask for a trim */
     bool can_respawn;     /* the worker's end does not end the container */
+    bool hears_pressure;  /* fleet_pressure may be called */
     bool expects_reports; /* a process that trims tells so by fleet_reported */
     bool dry_run;         /* decide and say, but count on nothing being done */
     enum fleet_method method;

@@ -368,3 +368,10 @@ def test_the_shipped_file_is_what_the_table_prints():
 def test_all_shipped_policies_pass():
     for path in sorted(CONF.glob("*.ini")):
         assert checked("--policy", path)
+
+
+def test_pressure_alone_is_reason_enough_to_watch(init):
+    """With every other reason to trim turned off."""
+    settings = ["trim.idle=0", "container.trim_at=off", "trim.signal=USR1"]
+    words = [word for setting in [*settings, "container.pressure=some 200ms/2s"] for word in ("--set", setting)]
+    assert "; memory is watched" in init.run("--check", *words, "true").out

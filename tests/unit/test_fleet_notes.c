@@ -206,6 +206,7 @@ static void every_reason_alone_is_work(void **state)
         { { .container_trim_at = { .share_permyriad = 1 } }, true, false },
         { { .trim_every_ms = 1 }, true, false },
         { { .trim_idle_ms = 1 }, true, false },
+        { { .hears_pressure = true }, true, false },
         { { .samples = 3 }, false, false },
     };
 
