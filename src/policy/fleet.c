@@ -281,7 +281,7 @@ struct fleet_decision fleet_measured(struct fleet *fleet, uint16_t slot, uint64_
     return judge_size(fleet, slot);
 }
 
-/* The time to the limit is shared out among the samples that are still to be taken. */
+/* The samples that a recycle needs, those of a steady slope among them, are to take half of the time to the limit. */
 static void set_pace(struct fleet *fleet)
 {
     uint64_t used_bytes = fleet->container.used_bytes;
@@ -289,7 +289,8 @@ static void set_pace(struct fleet *fleet)
     fleet->pace_ms = fleet->config.look_ms;
     if (eta_ms == TREND_NEVER || eta_ms == 0)
         return;
-    uint64_t pace_ms = eta_ms / (2 * ((uint64_t)fleet->config.samples + 1));
+    uint64_t samples = max_u64((uint64_t)fleet->config.samples + 1, SLOPE_POINTS);
+    uint64_t pace_ms = eta_ms / (2 * samples);
     fleet->pace_ms = min_u64(fleet->config.look_ms, max_u64(pace_ms, FLEET_LOOK_MIN_MS));
 }
 

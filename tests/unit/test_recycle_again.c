@@ -62,7 +62,7 @@ static void an_old_process_that_grows_is_growth(void **state)
         fleet.process[1].born_ms = i == 1 ? 9900000 : 9899999; /* 1: it came afterwards */
         fleet.process[1].seen_look -= i == 2;
         rise(&fleet.container.slope, MIB(1));
-        rise(&fleet.process[1].slope, i == 3 ? MIB(1) / 2 - 1024 : MIB(1) / 2); /* 3: less than half of it */
+        rise(&fleet.process[1].slope, i == 3 ? MIB(1) / 4 - 1024 : MIB(1) / 4); /* 3: less than a quarter of it */
         if (i == 4) {
             slope_reset(&fleet.container.slope);
             slope_reset(&fleet.process[1].slope);

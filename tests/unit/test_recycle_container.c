@@ -85,36 +85,36 @@ static void the_sum_stands_in(void **state)
     assert_int_equal(fleet.container.over, 1);
 }
 
-/* The time to the limit, shared out among the samples that are needed, twice over. */
+/* Half of the time to the limit, shared out among the samples that are needed. */
 static void the_pace_quickens_as_the_limit_comes_near(void **state)
 {
     static const struct {
         uint64_t used_bytes, rate, pace_ms;
+        uint32_t samples;
     } rows[] = {
-        { 0, 0, 1000 },               /* never */
-        { 1000000, 5, 1000 },         /* there already */
-        { 1000000 - 10, 10000, 100 }, /* 1 ms */
-        { 1000000 - 80, 100, 100 },   /* 800 ms */
-        { 1000000 - 81, 100, 101 },   /* 810 ms for four samples */
-        { 1000000 - 799, 100, 998 },
-        { 1000000 - 800, 100, 1000 },
-        { 1000000 - 900, 100, 1000 },
+        { 0, 0, 1000, 3 },               /* never */
+        { 1000000, 5, 1000, 3 },         /* there already */
+        { 1000000 - 10, 10000, 100, 3 }, /* 1 ms */
+        { 1000000 - 160, 100, 100, 3 },  /* 1600 ms for the eight of a steady slope */
+        { 1000000 - 162, 100, 101, 3 },
+        { 1000000 - 1598, 100, 998, 3 },
+        { 1000000 - 1600, 100, 1000, 3 },
+        { 1000000 - 1700, 100, 1000, 3 },
+        { 1000000 - 160, 100, 100, SLOPE_POINTS - 1 },
+        { 1000000 - 360, 100, 200, SLOPE_POINTS }, /* 3600 ms for nine */
+        { 1000000 - 400, 100, 200, SLOPE_POINTS + 1 },
     };
 
     (void)state;
     begin(&base, 0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        fleet.config.samples = rows[i].samples;
         fleet_look_begin(&fleet, 1000000, rows[i].used_bytes, 1000 * i);
         fleet.sum_rate = rows[i].rate;
         fleet.pace_ms = 77;
         (void)fleet_look_end(&fleet);
         assert_int_equal(fleet.pace_ms, rows[i].pace_ms);
     }
-    fleet.config.samples = 1;
-    fleet_look_begin(&fleet, 1000000, 1000000 - 200, 100000);
-    fleet.sum_rate = 100;
-    (void)fleet_look_end(&fleet);
-    assert_int_equal(fleet.pace_ms, 500); /* 2 s */
 }
 
 /* ---- who goes ---- */
