@@ -34,7 +34,9 @@ def heap(tmp_path_factory):
 
 
 def environment(pid):
-    return dict(entry.split("=", 1) for entry in read(f"/proc/{pid}/environ").split("\0") if "=" in entry)
+    """Of a process; its file is empty while exec has not yet laid it out."""
+    entries = until(lambda: read(f"/proc/{pid}/environ"), "its environment").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 def start(init, heap, *words, policy=(), **how):

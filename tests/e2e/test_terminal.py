@@ -86,7 +86,7 @@ def test_an_interactive_shell_has_job_control(init, terminal):
     until(lambda: "sleep\n" in [read(f"/proc/{pid}/comm") for pid in descendants(popen.pid)], "the job")
     os.write(terminal[0], b"\x1a")
     until(lambda: shown(b"Stopped"), "the job stopped by ctrl-Z")
-    os.write(terminal[0], b"kill -9 %1; echo job$((40+2))\n")
+    os.write(terminal[0], b"kill -9 %1; wait %1; echo job$((40+2))\n")  # with a stopped job left, exit would ask again
     until(lambda: shown(b"job42"))
     assert b"no job control" not in seen
     os.write(terminal[0], b"exit 5\n")
