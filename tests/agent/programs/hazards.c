@@ -105,12 +105,21 @@ static void *allocate(void *argument)
     return NULL;
 }
 
+static time_t since_ms(const struct timespec *begin)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - begin->tv_sec) * 1000 + (now.tv_nsec - begin->tv_nsec) / 1000000;
+}
+
 static int do_malloc(int seconds)
 {
     pthread_t thread[THREADS];
+    struct timespec begin;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
     for (uintptr_t i = 0; i < THREADS; i++)
         check(pthread_create(&thread[i], NULL, allocate, (void *)(i + 1)) == 0, "pthread_create");
-    for (time_t end = time(NULL) + seconds; time(NULL) < end;)
+    while (since_ms(&begin) < seconds * 1000)
         usleep(1000);
     stop = true;
     for (int i = 0; i < THREADS; i++)
@@ -120,11 +129,10 @@ static int do_malloc(int seconds)
 
 static int wait_in_poll(int ms)
 {
-    struct timespec begin, end;
+    struct timespec begin;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     int r = poll(NULL, 0, ms);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return r == 0 && (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 >= ms - 1 ? 0 : 1;
+    return r == 0 && since_ms(&begin) >= ms - 1 ? 0 : 1;
 }
 
 /* A chain: each link starts the next one in another way and ends as that ended. */
@@ -357,7 +365,7 @@ static int do_seccomp(int ms)
 
 static bool waits_for(int ms, int which)
 {
-    struct timespec begin, end, time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+    struct timespec begin, time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
     struct timeval as_timeval = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
     struct epoll_event event;
     int r = -1;
@@ -372,8 +380,7 @@ static bool waits_for(int ms, int which)
         r = nanosleep(&time, NULL);
     else
         r = usleep((useconds_t)ms * 1000);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return r == 0 && (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 >= ms - 1;
+    return r == 0 && since_ms(&begin) >= ms - 1;
 }
 
 static int do_refused(int ms)
