@@ -375,7 +375,7 @@ uint64_t watch_due_ms(const struct watch *watch)
 {
     if (watch->setup == NULL)
         return LOOP_FOREVER;
-    return watch->next_look_ms > watch->frozen_until_ms ? watch->next_look_ms : watch->frozen_until_ms;
+    return max_u64(watch->next_look_ms, watch->frozen_until_ms);
 }
 
 void watch_tick(struct watch *watch, uint64_t now_ms)

@@ -297,7 +297,7 @@ bool pod_advance(struct pod *pod, uint64_t until_ms)
         }
         return false;
     }
-    pod->now_ms = at_ms > pod->now_ms ? at_ms : pod->now_ms;
+    pod->now_ms = max_u64(at_ms, pod->now_ms);
     run_clock(pod);
     take_events(pod);
     run_out_of_memory(pod);

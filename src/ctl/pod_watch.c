@@ -267,7 +267,7 @@ uint64_t pod_watch_due_ms(const struct pod *pod)
 {
     if (pod->spec->unwatched)
         return LIFE_NEVER;
-    return pod->next_look_ms > pod->frozen_until_ms ? pod->next_look_ms : pod->frozen_until_ms;
+    return max_u64(pod->next_look_ms, pod->frozen_until_ms);
 }
 
 /* A fleet must be zeroed; only what the last pod used is not. */

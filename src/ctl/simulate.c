@@ -39,7 +39,6 @@ static void tell_process(struct run *run, uint16_t place)
     const struct simulate_observer *observer = run->observer;
     const struct pod_process *process = &pod->process[place];
     const struct fleet_process *core = &pod->fleet->process[process->slot];
-    uint64_t line = pod->fleet->recycle_line;
     run->result.samples += process->told_bytes != FLEET_UNKNOWN;
     if (observer->process == NULL)
         return;
@@ -51,7 +50,7 @@ static void tell_process(struct run *run, uint16_t place)
         .rss_bytes = process->told_bytes,
         .pss_bytes = pod_pss_bytes(pod, place),
         .uss_bytes = process->memory.private_bytes,
-        .line_bytes = line - line / 10000 * core->jitter_permyriad - line % 10000 * core->jitter_permyriad / 10000,
+        .line_bytes = fleet_line_of(pod->fleet, core),
     };
     observer->process(observer->user, pod->now_ms, &seen);
 }

@@ -225,10 +225,10 @@ static struct fleet_decision judge_watched(struct fleet *fleet, uint16_t slot)
 {
     struct fleet_process *process = &fleet->process[slot];
     bool exact = fleet->config.metric != FLEET_METRIC_RSS && !process->opaque;
-    uint64_t line = fleet_first_line(fleet, process);
     if (!process->counts)
         return fleet_nothing();
-    if (!exact || line == 0 || process->rss_bytes < line) {
+    uint64_t line = exact ? fleet_first_line(fleet, process) : 0;
+    if (line == 0 || process->rss_bytes < line) {
         process->metric_bytes = process->rss_bytes;
         return judge_size(fleet, slot);
     }

@@ -50,6 +50,7 @@ enum {
     FLEET_VICTIM_PERMYRIAD = 200,      /* of the limit: a process that holds less is no victim for the container */
     FLEET_AGAIN_PERMYRIAD = 200,       /* of the limit: above the last recycle for its sake it is growth again */
     FLEET_AGAIN_MS = 1800000,          /* after which that one is forgotten */
+    FLEET_AGAIN_PART = 4,              /* of the container's growth: as much of the old processes is growth again */
     FLEET_UNANSWERED_MAX = 3,          /* asked in vain so often: not reachable */
     FLEET_FULL_PERMYRIAD = 9700        /* of the limit: from here on any steady growth counts */
 };
@@ -321,6 +322,9 @@ struct fleet_decision fleet_reported(struct fleet *fleet, uint16_t slot, const s
  */
 bool fleet_refuse_trim(struct fleet *fleet, uint16_t slot);
 void fleet_refuse_recycle(struct fleet *fleet, uint16_t slot);
+
+/* The process's own recycle line, its jitter taken off; 0: off. */
+uint64_t fleet_line_of(const struct fleet *fleet, const struct fleet_process *process);
 
 /* What is known of the matter with a process. */
 struct verdict_evidence fleet_evidence(const struct fleet_process *process);

@@ -35,12 +35,7 @@ void fleet_count_over(struct fleet *fleet, uint16_t *over, uint64_t *counted_ms)
 /* To the container's limit, at the robust rate of its growth. */
 uint64_t fleet_eta_ms(const struct fleet *fleet);
 
-/* The process's own recycle line, its jitter taken off; 0: off. */
-uint64_t fleet_line_of(const struct fleet *fleet, const struct fleet_process *process);
-
-/*
- * The lowest line that it has: its own for trims, else that of its recycle, before which a trim is tried. 0: none.
- */
+/* The lowest line that it has: its own for trims, else that of its recycle, before which a trim is tried. 0: none. */
 uint64_t fleet_first_line(const struct fleet *fleet, const struct fleet_process *process);
 
 /* Whether the budget of exact measures allows one now. */

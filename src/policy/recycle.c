@@ -182,8 +182,8 @@ static bool container_is_urgent(const struct fleet *fleet)
 }
 
 /*
- * Whether at least a quarter of the container's growth is of processes that were there before its last recycle.
- * In a pool of two that leak it is half of it, and nothing where only the replacement warms up.
+ * Whether a good part of the container's growth is of processes that were there before its last recycle. In a pool
+ * of two that leak it is half of it, and nothing where only the replacement warms up.
  */
 static bool the_old_grow(const struct fleet *fleet)
 {
@@ -193,7 +193,7 @@ static bool the_old_grow(const struct fleet *fleet)
         if (fleet_sees(fleet, process) && process->born_ms < fleet->container.recycled_ms)
             rate += slope_rate(&process->slope) >> 8; /* so that the sum of 4096 fits */
     }
-    return rate > 0 && rate >= slope_rate(&fleet->container.slope) >> 10;
+    return rate > 0 && rate >= slope_rate(&fleet->container.slope) / FLEET_AGAIN_PART >> 8;
 }
 
 /* The replacement of one that was recycled fills its caches again: up to where it was before, that is no growth. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ctl/pod.h"
+#include "policy/u64.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -185,7 +186,7 @@ static uint64_t used_after(struct run *run, uint64_t ms)
             continue;
         model_memory(&process->model, &run->traffic, run->pod.now_ms + ms, &memory);
         used += memory.private_bytes;
-        shared = memory.shared_bytes > shared ? memory.shared_bytes : shared;
+        shared = max_u64(memory.shared_bytes, shared);
     }
     return used + shared;
 }
@@ -237,10 +238,8 @@ static uint64_t least_ooms(struct run *run, uint64_t until_ms)
     const uint64_t leads_ms[] = { 0, WORKERS * (run->worker.drain_ms + run->worker.boot_ms + PERFECT_LOOK_MS),
                                   policy.interval_ms, WORKERS * policy.interval_ms };
     uint64_t least = UINT64_MAX;
-    for (size_t i = 0; i < sizeof leads_ms / sizeof leads_ms[0]; i++) {
-        uint64_t ooms = perfect_ooms(run, until_ms, leads_ms[i]);
-        least = ooms < least ? ooms : least;
-    }
+    for (size_t i = 0; i < sizeof leads_ms / sizeof leads_ms[0]; i++)
+        least = min_u64(least, perfect_ooms(run, until_ms, leads_ms[i]));
     return least;
 }
 

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "policy/u64.h"
+
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
@@ -71,8 +73,7 @@ static void make_processes(struct world *world)
     make_shape(world, &world->worker, limit / (workers + 1));
     make_shape(world, &world->master, limit / (workers + 1));
     if (workers > 0 && chance(world, 60)) {
-        uint64_t most =
-            world->worker.base_bytes < world->master.base_bytes ? world->worker.base_bytes : world->master.base_bytes;
+        uint64_t most = min_u64(world->worker.base_bytes, world->master.base_bytes);
         world->worker.shared_bytes = below(world, most + 1);
         world->worker.unshare_ms = maybe(world, 80, SECOND_MS, 5 * (uint64_t)HOUR_MS);
     }
@@ -302,7 +303,7 @@ void world_promise(const struct world *world, struct check *check)
         world->event_gap_ms == 0 && world->stop_at_ms == MODEL_NEVER && !spec->fleet.dry_run && !world->worker.opaque;
     check->flat = world->event_gap_ms == 0 && is_bounded(&world->worker) && (!pooled || is_bounded(&world->master)) &&
                   !(spec->fleet.can_trim && world->worker.handles_trim);
-    check->flat_after_ms = worker_ms > master_ms ? worker_ms : master_ms;
+    check->flat_after_ms = max_u64(worker_ms, master_ms);
 }
 
 /* ---- print ---- */
